@@ -1,0 +1,275 @@
+package agent
+
+import "time"
+
+// Event is one entry of the ledger.
+type Event struct {
+	Seq  int64    // position in the run, from 1; set by the recorder
+	Step int      // turn number, 0 before the first
+	Ref  int64    // position of the event answered, 0 for none
+	Call [32]byte // ToolCall.Digest of the call spoken of, zero for none
+	At   time.Time
+	Mono time.Duration // since the run's start
+	Hash [32]byte      // set by the recorder
+	Body Body
+}
+
+// Body is what an event says. The set is closed: every body is declared in this
+// package, and its Kind is stable.
+type Body interface {
+	Kind() string
+	body()
+}
+
+// Status is how a run ended.
+type Status string
+
+// How a run can end. A suspended run has an open Asked event and no RunEnd.
+const (
+	StatusDone      Status = "done"
+	StatusRefused   Status = "refused" // the request was refused
+	StatusDenied    Status = "denied"  // the user said no, or denials ended the run
+	StatusLimit     Status = "limit"
+	StatusLoop      Status = "loop"
+	StatusContext   Status = "context"
+	StatusError     Status = "error"
+	StatusStopped   Status = "stopped" // interrupted
+	StatusSuspended Status = "suspended"
+)
+
+type (
+	// RunStart opens a run.
+	RunStart struct {
+		Agent    string   `json:"agent"`
+		Build    string   `json:"build"`
+		Task     *Blob    `json:"task"`
+		Config   *Blob    `json:"config,omitempty"`
+		Seed     uint64   `json:"seed"`
+		Limits   Limits   `json:"limits"`
+		Frames   string   `json:"frames"` // digest of the prompts and frames in use
+		Layers   []string `json:"layers,omitempty"`
+		Warnings []string `json:"warnings,omitempty"`
+		Train    bool     `json:"train"`
+	}
+	// RunEnd closes a run.
+	RunEnd struct {
+		Status  Status `json:"status"`
+		Answer  *Blob  `json:"answer,omitempty"`
+		Error   *Blob  `json:"error,omitempty"`
+		Steps   int    `json:"steps"`
+		Calls   int    `json:"calls"`   // executed
+		Denials int    `json:"denials"` // denied, or withheld responses
+	}
+	// RunRecover is written when a run that did not end is found.
+	RunRecover struct {
+		Last    int64   `json:"last"`
+		Unknown []int64 `json:"unknown,omitempty"` // decisions whose call's outcome is not known
+	}
+	// ModelUsed names the model of a run.
+	ModelUsed struct {
+		Role   string `json:"role"` // agent
+		GGUF   string `json:"gguf"` // SHA-256 of the file
+		Name   string `json:"name"`
+		Engine string `json:"engine"` // native build key
+		Ctx    int    `json:"n_ctx"`
+		Detail *Blob  `json:"detail,omitempty"`
+	}
+	// ToolsOffered lists the tools of a run, in the order shown to the model.
+	ToolsOffered struct {
+		List []ToolOffered `json:"list"`
+	}
+	// ToolOffered is one tool of a run.
+	ToolOffered struct {
+		Name   string `json:"name"`
+		Digest string `json:"digest"`
+		Spec   *Blob  `json:"spec"`
+	}
+	// Said is a message added to the conversation.
+	Said struct {
+		Role   Role   `json:"role"`
+		Text   *Blob  `json:"text"`
+		Calls  *Blob  `json:"calls,omitempty"`
+		Origin Origin `json:"origin"`
+	}
+	// GenStart precedes a generation.
+	GenStart struct {
+		Purpose   Purpose `json:"purpose"`
+		MaxTokens int     `json:"max_tokens"`
+		Temp      float64 `json:"temp"`
+		Seed      uint64  `json:"seed"`
+		Schema    *Blob   `json:"schema,omitempty"`
+	}
+	// GenEnd follows a generation. A generation that failed has Error and no tokens.
+	GenEnd struct {
+		Prompt    *Blob     `json:"prompt,omitempty"`  // x-i32le
+		IDs       *Blob     `json:"ids,omitempty"`     // x-i32le
+		Raw       *Blob     `json:"raw,omitempty"`     // x-f32le
+		Sampled   *Blob     `json:"sampled,omitempty"` // x-f32le
+		Forced    *Blob     `json:"forced,omitempty"`  // x-bits
+		Text      *Blob     `json:"text,omitempty"`
+		N         int       `json:"n"`
+		Cached    int       `json:"cached"`
+		Evaluated int       `json:"evaluated"`
+		Finish    Finish    `json:"finish,omitempty"`
+		Probs     []float64 `json:"probs,omitempty"`
+		PrefillUS int64     `json:"prefill_us"`
+		GenUS     int64     `json:"gen_us"`
+		Error     *Blob     `json:"error,omitempty"`
+	}
+	// Turned is the parsed output of the model.
+	Turned struct {
+		Parse   ParseStatus `json:"parse"`
+		Thought *Blob       `json:"thought,omitempty"`
+		Calls   *Blob       `json:"calls,omitempty"`
+		Answer  *Blob       `json:"answer,omitempty"`
+	}
+	// Labelled is a label given to a text.
+	Labelled struct {
+		Channel Channel    `json:"channel"`
+		Value   Label      `json:"value"`
+		P       LabelProbs `json:"p"`
+		Reason  *Blob      `json:"reason,omitempty"`
+		Gens    []int64    `json:"gens,omitempty"`
+	}
+	// Authorised is what the request authorises.
+	Authorised struct {
+		Tools []string `json:"tools"`
+		From  string   `json:"from"` // plan
+	}
+	// Tainted is a change of the context's taint.
+	Tainted struct {
+		Value Taint  `json:"value"`
+		By    string `json:"by,omitempty"` // call id
+	}
+	// Judged is the verdict on a call, a prompt or a response.
+	Judged struct {
+		By      string     `json:"by"` // gate, error
+		Outcome Outcome    `json:"outcome"`
+		Label   Label      `json:"label"`
+		P       LabelProbs `json:"p"`
+		Reason  *Blob      `json:"reason,omitempty"`
+		Votes   []Vote     `json:"votes,omitempty"`
+		Sinks   *Blob      `json:"sinks,omitempty"`
+		Gens    []int64    `json:"gens,omitempty"`
+		Code    string     `json:"code,omitempty"`
+		US      int64      `json:"us"`
+	}
+	// Asked is a question put to a person.
+	Asked struct {
+		About string `json:"about"` // call, prompt, response
+		Call  *Blob  `json:"call,omitempty"`
+	}
+	// Answered is the person's answer.
+	Answered struct {
+		Choice Choice `json:"choice"`
+		Who    string `json:"who"`
+		Via    string `json:"via"`
+		Shown  *Blob  `json:"shown,omitempty"`
+		Note   *Blob  `json:"note,omitempty"`
+	}
+	// Decided settles whether a call runs. An allowing one must be on disk before
+	// the call starts.
+	Decided struct {
+		Tool    string  `json:"tool"`
+		Call    *Blob   `json:"call"`
+		Outcome Outcome `json:"outcome"` // allow or deny
+		By      string  `json:"by"`      // gate, user, error
+		Grant   Grant   `json:"grants"`
+	}
+	// CallStart is written by whoever acts, before the first effect.
+	CallStart struct {
+		Plan       *Blob  `json:"plan,omitempty"`
+		PlanDigest string `json:"plan_digest,omitempty"`
+		Cell       bool   `json:"cell"` // runs in a sandbox cell
+	}
+	// CallReady says that a cell was proven before its tool started.
+	CallReady struct {
+		Attestation *Blob    `json:"attestation,omitempty"`
+		Degraded    []string `json:"degraded,omitempty"`
+	}
+	// CallEnd is how a call ended.
+	CallEnd struct {
+		Status  CallStatus `json:"status"`
+		Out     *Blob      `json:"out,omitempty"`
+		Sandbox *Blob      `json:"sandbox,omitempty"`
+		Exit    int        `json:"exit"`
+		Code    string     `json:"code,omitempty"`
+		US      int64      `json:"us"`
+	}
+	// LimitHit names a limit that ended the run.
+	LimitHit struct {
+		Which string `json:"which"`
+		Value int64  `json:"value"`
+	}
+	// Failed is an error worth keeping.
+	Failed struct {
+		Where string `json:"where"`
+		Text  *Blob  `json:"text"`
+	}
+)
+
+// Limits bounds a run. A zero field means the loop's default.
+type Limits struct {
+	Steps  int           `json:"steps"`
+	Tokens int           `json:"tokens"` // generated, all purposes together
+	Time   time.Duration `json:"time_ns"`
+}
+
+func (*RunStart) Kind() string     { return "run.start" }
+func (*RunEnd) Kind() string       { return "run.end" }
+func (*RunRecover) Kind() string   { return "run.recover" }
+func (*ModelUsed) Kind() string    { return "model" }
+func (*ToolsOffered) Kind() string { return "tools" }
+func (*Said) Kind() string         { return "message" }
+func (*GenStart) Kind() string     { return "gen.start" }
+func (*GenEnd) Kind() string       { return "gen.end" }
+func (*Turned) Kind() string       { return "turn" }
+func (*Labelled) Kind() string     { return "label" }
+func (*Authorised) Kind() string   { return "authority" }
+func (*Tainted) Kind() string      { return "taint" }
+func (*Judged) Kind() string       { return "verdict" }
+func (*Asked) Kind() string        { return "ask" }
+func (*Answered) Kind() string     { return "answer" }
+func (*Decided) Kind() string      { return "decision" }
+func (*CallStart) Kind() string    { return "call.start" }
+func (*CallReady) Kind() string    { return "call.ready" }
+func (*CallEnd) Kind() string      { return "call.end" }
+func (*LimitHit) Kind() string     { return "limit" }
+func (*Failed) Kind() string       { return "error" }
+
+func (*RunStart) body()     {}
+func (*RunEnd) body()       {}
+func (*RunRecover) body()   {}
+func (*ModelUsed) body()    {}
+func (*ToolsOffered) body() {}
+func (*Said) body()         {}
+func (*GenStart) body()     {}
+func (*GenEnd) body()       {}
+func (*Turned) body()       {}
+func (*Labelled) body()     {}
+func (*Authorised) body()   {}
+func (*Tainted) body()      {}
+func (*Judged) body()       {}
+func (*Asked) body()        {}
+func (*Answered) body()     {}
+func (*Decided) body()      {}
+func (*CallStart) body()    {}
+func (*CallReady) body()    {}
+func (*CallEnd) body()      {}
+func (*LimitHit) body()     {}
+func (*Failed) body()       {}
+
+// NewBody returns an empty body of the given kind, or nil for an unknown one.
+func NewBody(kind string) Body {
+	for _, b := range []Body{
+		&RunStart{}, &RunEnd{}, &RunRecover{}, &ModelUsed{}, &ToolsOffered{}, &Said{},
+		&GenStart{}, &GenEnd{}, &Turned{}, &Labelled{}, &Authorised{}, &Tainted{},
+		&Judged{}, &Asked{}, &Answered{}, &Decided{}, &CallStart{}, &CallReady{},
+		&CallEnd{}, &LimitHit{}, &Failed{},
+	} {
+		if b.Kind() == kind {
+			return b
+		}
+	}
+	return nil
+}
