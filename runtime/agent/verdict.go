@@ -1,6 +1,9 @@
 package agent
 
 import (
+	"context"
+	"time"
+
 	"github.com/holdfast-run/holdfast/runtime/internal/permit"
 )
 
@@ -108,14 +111,25 @@ type Assessment struct {
 	Authority Authority
 }
 
+// Conversation is what has been said so far, with the tools on offer.
+type Conversation struct {
+	Messages []Message
+	Tools    []ToolSpec
+}
+
+// With returns the conversation with messages added. It never changes c's backing array.
+func (c Conversation) With(m ...Message) Conversation {
+	n := len(c.Messages)
+	return Conversation{Messages: append(c.Messages[:n:n], m...), Tools: c.Tools}
+}
+
 // Proposal is a call put before the judge, with what led to it.
 type Proposal struct {
 	Call      ToolCall
 	Spec      ToolSpec // the tool's declaration; zero when the tool is not known
 	Thought   string
-	Messages  []Message // the conversation up to and without the call
-	Prompt    Label     // of the user's request
-	Confirmed bool      // the user confirmed a sensitive request
+	Prompt    Label // of the user's request
+	Confirmed bool  // the user confirmed a sensitive request
 	Authority Authority
 	Taint     Taint
 }
@@ -137,7 +151,18 @@ type Observation struct {
 	Code     string // stable reason code when the call did not run or was cut short
 	Exit     int    // exit status of the process, 0 if there was none
 	Origin   Origin
-	Duration int64 // nanoseconds
+	Nonce    string // of the data frame this response gets
+	Sandbox  *Blob  // the sandbox's account of the cell, nil if none ran
+	Duration time.Duration
+}
+
+// Journal is where whoever carries out a call writes it down. An error from either
+// method means the call must not go on. It is bound to one call and its decision.
+type Journal interface {
+	// Start must be committed before the first effect.
+	Start(ctx context.Context, e CallStart) error
+	// Ready must be committed before a proven cell executes its tool.
+	Ready(ctx context.Context, e CallReady) error
 }
 
 // CallStatus says how a call ended. The zero value is unknown.
