@@ -1,0 +1,30 @@
+package sandbox
+
+// Identity is the host user a cell runs as when the runner itself is root. The
+// zero value means: the owner of the workspace, or 65534 when that is root.
+type Identity struct{ UID, GID int }
+
+// Config is the upper bound for every Spec of a Runner. The zero Config is
+// usable: system programs are visible, nothing else is.
+type Config struct {
+	ToolTrees []Mount  // shown in each cell besides the system's
+	EnvAllow  []string // names a Spec may set
+	RunAs     Identity // only for a runner that is root
+	MaxLimits Limits   // zero fields: four times DefaultLimits
+	// RequireCgroup refuses to run where memory can only be bounded
+	// approximately, by address space and sampling.
+	RequireCgroup bool
+}
+
+// maxLimits returns the bounds with all fields filled.
+func (c Config) maxLimits() Limits {
+	d := DefaultLimits()
+	d.Time *= 4
+	d.Memory *= 4
+	d.Processes *= 4
+	d.Files *= 4
+	d.FileSize *= 4
+	d.Scratch *= 4
+	d.Output *= 4
+	return c.MaxLimits.orElse(d)
+}

@@ -1,0 +1,32 @@
+// Package sandbox runs one command in one cell: fresh namespaces, a root made
+// of nothing but what the call needs, no capabilities, a system-call
+// allow-list, limits and a deadline. The cell is described by data first (a
+// [Plan], recorded by digest), built by a small C stage that carries the plan
+// out, inspected from outside, and only then may the tool start.
+//
+// # What it promises
+//
+//   - No process starts outside a cell, and there is no switch that skips one.
+//   - Any layer that cannot be built refuses the call; nothing is retried with
+//     less protection.
+//   - The [Recorder] is asked before the stage learns the plan and again before
+//     the tool may execute. An error from it prevents the effect.
+//   - No process, mount or file descriptor of a cell outlives its [Runner.Run].
+//
+// It never reads configuration from a workspace, never interprets a command
+// line, and never takes policy from a [Spec] text field: argv, stdin and the
+// values of the environment are opaque bytes.
+//
+// # How one run goes
+//
+// [Compile] turns a [Spec] and the [Facts] of this machine into a [Plan]. The
+// runner seals it in a memory file and starts /proc/self/exe again under the
+// name "holdfast-cell"; a constructor in internal/stage acts before the Go
+// runtime exists, builds the cell and stops at a barrier. The runner compares
+// what the kernel says of that process with what was planned, and opens the
+// barrier. Process 1 of the cell reports the exit status over a socket that
+// the tool has never held.
+//
+// A Runner is safe for concurrent use. Linux on amd64 only; other systems
+// refuse.
+package sandbox

@@ -1,0 +1,45 @@
+package sandbox
+
+// Facts is all that Compile may know besides the Spec: the machine, the bounds
+// of the configuration, and the sources that were approved for this call.
+type Facts struct {
+	Kernel string // release
+	Arch   string // GOARCH
+	UID    int    // real user of the runner
+	GID    int
+	Config Config
+
+	// Root lists the system entries of the cell's root directory.
+	Root []RootEntry
+	// Filters is the number of seccomp filters the runner itself is under.
+	Filters int
+	// PIDMax says whether pid_max is a setting of each pid namespace.
+	PIDMax bool
+	// Memory says how memory is bounded: "cgroup1", or "approximate".
+	Memory string
+
+	// Sources holds every mount source and workspace of this call by its path.
+	Sources map[string]Source
+	// Identity is the host user the cell runs as.
+	Identity Identity
+}
+
+// RootEntry is one system path shown in a cell: a symbolic link, a file, or a
+// directory tree.
+type RootEntry struct {
+	Path string // "/bin"
+	Link string // target of the link; "" for a file or tree
+	Dir  bool
+}
+
+// Source is an approved host path, by identity.
+type Source struct {
+	Dev, Ino uint64
+	UID, GID int
+	Dir      bool
+	// FD says that the runner passes the source as a detached mount, which it
+	// made itself, instead of letting the cell open the path.
+	FD bool
+	// Shifted says that root's files appear as the cell's identity.
+	Shifted bool
+}

@@ -1,0 +1,90 @@
+package sandbox
+
+import "context"
+
+// Recorder is told of each step of one call. It is given per call, so that a
+// record can be bound to the decision that allowed exactly this call. The
+// methods are called in the order they are declared, from one goroutine.
+type Recorder interface {
+	// Planned is called before the stage is given the plan. An error ends the
+	// call with [ErrRecord]; no cell is built.
+	Planned(context.Context, PlanRecord) error
+	// Attested is called after the cell was found to be as planned and before
+	// the tool may execute. An error kills the cell with [ErrRecord].
+	Attested(context.Context, Attestation) error
+	// Finished is called when nothing of the cell is left. It is called for
+	// each call whose Planned succeeded, also when the tool never started; its
+	// context is not cancelled by the caller's.
+	Finished(context.Context, ResultRecord) error
+}
+
+// PlanRecord is what a cell is meant to be.
+type PlanRecord struct {
+	CallID   string
+	Profile  Profile
+	Decision string   // from Grants
+	Plan     []byte   // encoded; see Plan.Bytes
+	Digest   [32]byte // of Plan
+	Argv     []string
+	Facts    Facts
+	Degraded []Degraded // optional layers this cell lacks, never empty in silence
+}
+
+// Degraded is an optional layer that a cell lacks or has only in part.
+type Degraded struct {
+	Layer string // "landlock", "cgroup", "time namespace", ...
+	State string // "absent", "approximate"
+	Why   string
+}
+
+// Attestation is what the kernel said of the process at the barrier. Every
+// field was compared with the plan before the record is made.
+type Attestation struct {
+	CallID         string
+	PID            int // of the tool to be, in the runner's pid namespace
+	UID, GID       int
+	Caps           [5]uint64 // inheritable, permitted, effective, bounding, ambient
+	NoNewPrivs     int
+	Seccomp        int
+	SeccompFilters int
+	Threads        int
+	Namespaces     map[string]uint64 // inode numbers, all unlike the runner's
+	NamespacesBy   string            // "kernel" if read from outside, else "stage"
+	Mounts         []MountFact       // as found, in order
+	MountDigest    [32]byte          // of the raw mountinfo
+	Init           InitFact
+	Degraded       []Degraded
+	Digest         [32]byte // of all of the above
+}
+
+// MountFact is one mount found in a cell.
+type MountFact struct {
+	Point, Type string
+	Options     string // per-mount options: "ro,nosuid,nodev"
+}
+
+// InitFact is what the kernel said of process 1 of the cell.
+type InitFact struct {
+	PID        int
+	Caps       uint64 // effective
+	NoNewPrivs int
+	Seccomp    int
+}
+
+// ResultRecord is how a call ended.
+type ResultRecord struct {
+	CallID  string
+	Started bool // whether the tool was executed
+	Result  Result
+	Err     string // why it did not start; "" if it did
+}
+
+// Discard is a Recorder that keeps nothing, for commands that have no ledger,
+// such as the doctor's own probes. A runtime that acts for a model never uses it.
+var Discard Recorder = discard{}
+
+type discard struct{}
+
+func (discard) Planned(context.Context, PlanRecord) error    { return nil }
+func (discard) Attested(context.Context, Attestation) error  { return nil }
+func (discard) Finished(context.Context, ResultRecord) error { return nil }

@@ -1,0 +1,91 @@
+package sandbox
+
+import (
+	"fmt"
+	"time"
+)
+
+// Capture is what was kept of one output stream: its first and its last bytes.
+// The bytes are raw; whoever shows them must make them inert.
+type Capture struct {
+	Head  []byte
+	Tail  []byte // empty when everything fitted in Head
+	Total int64  // bytes the tool wrote
+}
+
+// Omitted returns how many bytes between Head and Tail were dropped.
+func (c Capture) Omitted() int64 { return c.Total - int64(len(c.Head)) - int64(len(c.Tail)) }
+
+// Bytes returns Head and Tail with a marker line between them where bytes are
+// missing.
+func (c Capture) Bytes() []byte {
+	if c.Omitted() <= 0 {
+		return append(append([]byte(nil), c.Head...), c.Tail...)
+	}
+	b := append([]byte(nil), c.Head...)
+	b = fmt.Appendf(b, "\n[... %d bytes omitted ...]\n", c.Omitted())
+	return append(b, c.Tail...)
+}
+
+// Usage is what the whole cell consumed, as far as the kernel tells.
+type Usage struct {
+	User, System time.Duration
+	MaxRSS       int64 // bytes, largest single process; 0 if unknown
+}
+
+// Timings are the parts of one run, from the start of Run.
+type Timings struct {
+	Planned  time.Duration // plan compiled and recorded
+	Ready    time.Duration // stage stopped at the barrier
+	Started  time.Duration // attested, recorded, executing
+	Finished time.Duration // everything of the cell gone
+}
+
+// Result is how a call ended. A tool that fails, is stopped or meets a limit
+// is a Result; an error from Run means that the tool did not run, or that its
+// end could not be recorded.
+type Result struct {
+	Exit     int       // exit code; 128+Signal when a signal ended it
+	Signal   int       // 0 if the tool exited by itself
+	Limit    LimitKind // which limit stopped it, if any
+	Stdout   Capture
+	Stderr   Capture
+	Usage    Usage
+	Limits   Limits   // as applied, defaults filled
+	Plan     [32]byte // digest of the plan
+	Attested [32]byte // digest of the attestation
+	Timings  Timings
+}
+
+// Line returns the one structured line the model is told about the end of the
+// call, or "" when there is nothing to say. It has a stable code and a fixed
+// remedy and holds nothing of the call's data.
+func (r Result) Line() string {
+	switch r.Limit {
+	case LimitTime:
+		return fmt.Sprintf("limit time: stopped after %s. Split the work or make it shorter.", r.Limits.Time)
+	case LimitMemory:
+		return fmt.Sprintf("limit memory: stopped at %s. Process the data in smaller parts.", size(r.Limits.Memory))
+	case LimitCancelled:
+		return "limit cancelled: the run was stopped."
+	case LimitCPU:
+		return "limit cpu: stopped for using too much processor time. Do less work in one call."
+	case LimitFileSize:
+		return fmt.Sprintf("limit filesize: a file grew past %s. Write less.", size(r.Limits.FileSize))
+	}
+	if r.Stdout.Omitted() > 0 || r.Stderr.Omitted() > 0 {
+		return fmt.Sprintf("limit output: %s of each stream were kept. Select less output.", size(r.Limits.Output))
+	}
+	return ""
+}
+
+// size writes a byte count in the largest unit that divides it.
+func size(n int64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB"}
+	i := 0
+	for i < len(units)-1 && n >= 1024 && n%1024 == 0 {
+		n /= 1024
+		i++
+	}
+	return fmt.Sprintf("%d %s", n, units[i])
+}

@@ -1,0 +1,77 @@
+package sandbox
+
+// Profile is how much a cell may be given. The zero value is the tightest.
+type Profile uint8
+
+const (
+	// Strict is for calls whose context holds untrusted data: the workspace is
+	// read-only unless [Spec.Grants] says otherwise.
+	Strict Profile = iota
+	// Standard is for clean calls: the workspace may be writable.
+	Standard
+)
+
+// String returns the name used in records and configuration.
+func (p Profile) String() string {
+	switch p {
+	case Strict:
+		return "strict"
+	case Standard:
+		return "standard"
+	}
+	return "unknown"
+}
+
+// Mount shows one directory or file of the host inside the cell, always
+// read-only, without setuid programs and devices.
+type Mount struct {
+	Source string // absolute host path, free of symbolic links
+	Target string // absolute path in the cell; "" means the same as Source
+	Exec   bool   // whether programs in it may be executed
+}
+
+// Workspace is the directory a call works on, shown at [WorkDir].
+type Workspace struct {
+	Dir   string // absolute host path, free of symbolic links
+	Write bool   // false shows it read-only
+}
+
+// Grants widens Strict for one call, by decision. The zero value grants nothing.
+type Grants struct {
+	Decision string // identity of the committed decision; required with Write
+	Write    bool   // the workspace may be writable under Strict
+}
+
+// Paths inside every cell.
+const (
+	WorkDir = "/work"       // the workspace
+	HomeDir = "/home/agent" // HOME, an empty tmpfs
+	TempDir = "/tmp"        // TMPDIR, an empty tmpfs
+)
+
+// Spec describes one call. The zero Spec runs nothing and allows nothing.
+type Spec struct {
+	CallID  string // identity of the call in the records; required
+	Profile Profile
+
+	// Argv is the command; Argv[0] is an absolute path in the cell, except
+	// with Helper, where it is a free name.
+	Argv []string
+	// Dir is the working directory: WorkDir, TempDir or HomeDir, or a path
+	// below one of them. Empty means WorkDir with a Workspace, else TempDir.
+	Dir string
+	// Env adds variables named in Config.EnvAllow to the fixed environment.
+	Env map[string]string
+	// Stdin is given to the tool, followed by end of file.
+	Stdin []byte
+
+	Mounts    []Mount    // shown besides Config.ToolTrees
+	Workspace *Workspace // nil: WorkDir does not exist
+	Grants    Grants
+
+	// Helper, if set, is executed in place of a file at Argv[0]. It is passed
+	// as a sealed memory file that the tool can neither see nor change.
+	Helper *Image
+
+	Limits Limits // zero fields take the defaults
+}
