@@ -1,0 +1,204 @@
+package loop
+
+import (
+	"context"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/frame"
+)
+
+// admit judges the user's request before the first turn: malicious ends the run,
+// sensitive asks first, benign goes on. It also fixes what the request authorises.
+func (r *run) admit(ctx context.Context, prompt string, said int64) error {
+	began := r.Now()
+	a, err := guarded(func() (agent.Assessment, error) {
+		return r.Judge.Prompt(ctx, generator{r}, r.conv)
+	})
+	by := "gate"
+	if err != nil {
+		if fatal(ctx, err) {
+			return err
+		}
+		by = "error"
+		a = agent.Assessment{Verdict: agent.Verdict{Code: "judge_error", Reason: err.Error()}}
+	}
+	v := a.Verdict
+	if err := r.label(ctx, agent.UserPrompt, v, said); err != nil {
+		return err
+	}
+	seq, err := r.record(ctx, agent.Event{Ref: said, Body: judged(by, v, r.Now().Sub(began))})
+	if err != nil {
+		return err
+	}
+	r.prompt, r.authority = v.Label, a.Authority
+	switch v.Outcome {
+	case agent.Allow:
+	case agent.Ask:
+		if err := r.confirm(ctx, prompt, v, seq); err != nil {
+			return err
+		}
+	default:
+		r.out.Denials++
+		return &end{status: agent.StatusRefused, answer: refusal(v)}
+	}
+	if _, err := r.record(ctx, agent.Event{Ref: said, Body: &agent.Authorised{Tools: a.Authority.Tools, From: "plan"}}); err != nil {
+		return err
+	}
+	_, err = r.record(ctx, agent.Event{Ref: said, Body: &agent.Tainted{Value: r.taint}})
+	return err
+}
+
+// refusal is the answer to a request that is refused: one sentence with the reason.
+func refusal(v agent.Verdict) string {
+	if v.Code == "judge_error" || v.Reason == "" {
+		return "I will not do this: the request could not be judged as safe."
+	}
+	return "I will not do this: " + v.Reason
+}
+
+// confirm asks the user whether a sensitive request is meant.
+func (r *run) confirm(ctx context.Context, prompt string, v agent.Verdict, verdict int64) error {
+	a, _, err := r.ask(ctx, "prompt", agent.Question{
+		Label: v.Label, Probs: v.Probs, Reason: v.Reason, Votes: v.Votes, Prompt: prompt,
+	}, [32]byte{}, verdict)
+	if err != nil {
+		return err
+	}
+	if a.Choice != agent.ChoiceOnce {
+		r.out.Denials++
+		return &end{status: agent.StatusDenied, answer: "I did not do this: it was not confirmed."}
+	}
+	r.confirmed = true
+	return nil
+}
+
+// askCall asks the user about one call.
+func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, verdict int64) (decision, error) {
+	d := decision{outcome: agent.Deny, by: "user", code: "user_denied", grant: agent.Grant{}}
+	a, seq, err := r.ask(ctx, "call", agent.Question{
+		Call: &c, Effect: r.spec(c.Tool).Effect, Sinks: v.Sinks, Label: v.Label, Probs: v.Probs,
+		Reason: v.Reason, Votes: v.Votes, Grant: v.Grant,
+	}, c.Digest(), verdict)
+	if err != nil {
+		return d, err
+	}
+	d.ref = seq
+	if a.Choice == agent.ChoiceOnce {
+		d.outcome, d.code, d.grant = agent.Allow, "", v.Grant
+	} else if a.Via == "never" {
+		d.code = "nobody_to_ask"
+	}
+	return d, nil
+}
+
+// ask puts one question, recorded before and after. Suspending and stopping end the run.
+func (r *run) ask(ctx context.Context, about string, q agent.Question, call [32]byte, verdict int64) (agent.Answer, int64, error) {
+	body := &agent.Asked{About: about}
+	if q.Call != nil {
+		body.Call = agent.JSON(q.Call)
+	}
+	asked, err := r.record(ctx, agent.Event{Ref: verdict, Call: call, Body: body})
+	if err != nil {
+		return agent.Answer{}, 0, err
+	}
+	a, err := r.Approver.Ask(ctx, q)
+	if ctx.Err() != nil {
+		return agent.Answer{}, 0, ctx.Err()
+	}
+	if err != nil {
+		a = agent.Answer{Choice: agent.ChoiceDeny, Via: "error", Note: err.Error()}
+	}
+	if a.Choice == agent.ChoiceSuspend {
+		return a, 0, &end{status: agent.StatusSuspended}
+	}
+	ans := &agent.Answered{Choice: a.Choice, Who: a.Who, Via: a.Via}
+	if a.Shown != "" {
+		ans.Shown = agent.Text(a.Shown)
+	}
+	if a.Note != "" {
+		ans.Note = agent.Text(a.Note)
+	}
+	seq, err := r.record(ctx, agent.Event{Ref: asked, Call: call, Body: ans})
+	if err != nil {
+		return a, 0, err
+	}
+	if a.Choice == agent.ChoiceStop {
+		r.out.Denials++
+		return a, seq, &end{status: agent.StatusDenied, answer: "I stopped: you ended the run."}
+	}
+	return a, seq, nil
+}
+
+// label records a label with its probabilities.
+func (r *run) label(ctx context.Context, ch agent.Channel, v agent.Verdict, ref int64) error {
+	b := &agent.Labelled{Channel: ch, Value: v.Label, P: v.Probs, Gens: v.Gens}
+	if v.Reason != "" {
+		b.Reason = agent.Text(v.Reason)
+	}
+	_, err := r.record(ctx, agent.Event{Ref: ref, Body: b})
+	return err
+}
+
+// receive screens what a call returned and adds to the conversation what the model
+// may see of it. A judge that errs withholds all of it.
+func (r *run) receive(ctx context.Context, o agent.Observation, ended int64) error {
+	s, err := guarded(func() (agent.Screening, error) {
+		return r.Judge.Response(ctx, generator{r}, r.conv, o)
+	})
+	if err != nil {
+		if fatal(ctx, err) {
+			return err
+		}
+		s = agent.Screening{Verdict: agent.Verdict{Reason: err.Error(), Code: "judge_error"}, All: true}
+	}
+	if err := r.label(ctx, agent.ToolResponse, s.Verdict, ended); err != nil {
+		return err
+	}
+	if err := r.taintBy(ctx, o.Call, ended); err != nil {
+		return err
+	}
+	show, err := r.mayShow(ctx, o, s, ended)
+	if err != nil {
+		return err
+	}
+	if !show {
+		r.out.Denials++
+		return r.observe(ctx, o.Call, frame.WithheldAll, ended)
+	}
+	r.out.Denials += s.Withheld
+	return r.observe(ctx, o.Call, frame.Data(o.Nonce, s.Text), ended)
+}
+
+// mayShow decides whether the screened text may be shown to the model at all, asking
+// the user about sensitive data.
+func (r *run) mayShow(ctx context.Context, o agent.Observation, s agent.Screening, ended int64) (bool, error) {
+	switch {
+	case s.All || s.Verdict.Outcome == agent.Deny:
+		return false, nil
+	case s.Verdict.Outcome == agent.Allow:
+		return true, nil
+	}
+	seq, err := r.record(ctx, agent.Event{Ref: ended, Body: judged("gate", s.Verdict, 0)})
+	if err != nil {
+		return false, err
+	}
+	a, _, err := r.ask(ctx, "response", agent.Question{
+		Label: s.Verdict.Label, Probs: s.Verdict.Probs, Reason: s.Verdict.Reason, Tool: &o,
+	}, [32]byte{}, seq)
+	return a.Choice == agent.ChoiceOnce, err
+}
+
+// taintBy marks the context as holding untrusted text from a call.
+func (r *run) taintBy(ctx context.Context, c agent.ToolCall, ref int64) error {
+	t := agent.TaintUntrusted
+	if s := r.spec(c.Tool); s.Trusted || s.Effect == agent.Pure {
+		t = agent.TaintClean
+	}
+	worse := r.taint.Worse(t)
+	if worse == r.taint {
+		return nil
+	}
+	r.taint = worse
+	_, err := r.record(ctx, agent.Event{Ref: ref, Body: &agent.Tainted{Value: worse, By: c.ID}})
+	return err
+}

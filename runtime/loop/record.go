@@ -1,0 +1,141 @@
+package loop
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+)
+
+var errTime = errors.New("time limit reached")
+
+// record commits one event and returns its position.
+func (r *run) record(ctx context.Context, e agent.Event) (int64, error) {
+	e.Step, e.At = r.step, r.Now()
+	e.Mono = e.At.Sub(r.begun)
+	seq, err := r.Recorder.Append(ctx, e)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %s: %w", ErrRecord, e.Body.Kind(), err)
+	}
+	if seq <= 0 {
+		return 0, fmt.Errorf("%w: %s: recorder gave position %d", ErrRecord, e.Body.Kind(), seq)
+	}
+	e.Seq = seq
+	if r.Observe != nil {
+		r.Observe(e)
+	}
+	return seq, nil
+}
+
+// say adds a message to the conversation, recorded first.
+func (r *run) say(ctx context.Context, m agent.Message, ref int64) (int64, error) {
+	seq, err := r.record(ctx, agent.Event{Ref: ref, Body: &agent.Said{
+		Role: m.Role, Text: agent.Text(m.Text), Origin: m.Origin,
+	}})
+	if err != nil {
+		return 0, err
+	}
+	r.conv = r.conv.With(m)
+	return seq, nil
+}
+
+// generate runs one generation within the token budget, recorded on both sides: the
+// ledger is durable before the model runs, since an assertion in native code can end
+// the process.
+func (r *run) generate(ctx context.Context, q agent.Request) (agent.Turn, error) {
+	left := r.limits.Tokens - r.tokens
+	if left <= 0 {
+		return agent.Turn{}, &end{status: agent.StatusLimit, limit: "tokens", value: int64(r.limits.Tokens)}
+	}
+	if q.MaxTokens <= 0 || q.MaxTokens > left {
+		q.MaxTokens = min(left, DefaultMaxTokens)
+	}
+	start := &agent.GenStart{Purpose: q.Purpose, MaxTokens: q.MaxTokens, Temp: q.Temp, Seed: q.Seed}
+	if s := q.Schema + q.Grammar; s != "" {
+		start.Schema = agent.Text(s)
+	}
+	seq, err := r.record(ctx, agent.Event{Body: start})
+	if err != nil {
+		return agent.Turn{}, err
+	}
+	turn, gerr := r.Model.Generate(ctx, q)
+	r.tokens += len(turn.Tokens.Output)
+	if _, err := r.record(context.WithoutCancel(ctx), agent.Event{Ref: seq, Body: genEnd(turn, gerr)}); err != nil {
+		return agent.Turn{}, err
+	}
+	if gerr != nil {
+		return agent.Turn{}, fmt.Errorf("generate %s: %w", q.Purpose, gerr)
+	}
+	turn.Gen = seq
+	return turn, nil
+}
+
+// DefaultMaxTokens bounds one generation that names no bound.
+const DefaultMaxTokens = 1024
+
+func genEnd(t agent.Turn, err error) *agent.GenEnd {
+	k := t.Tokens
+	b := &agent.GenEnd{
+		N: len(k.Output), Cached: k.Cached, Evaluated: k.Evaluated, Finish: k.Finish, Probs: t.Probs,
+		PrefillUS: k.Prefill.Microseconds(), GenUS: k.Generate.Microseconds(),
+	}
+	if err != nil {
+		b.Error = agent.Text(err.Error())
+	}
+	if len(k.Prompt) > 0 {
+		b.Prompt = int32Blob(k.Prompt)
+	}
+	if len(k.Output) > 0 {
+		b.IDs, b.Raw, b.Sampled = int32Blob(k.Output), float32Blob(k.Raw), float32Blob(k.Sampled)
+		b.Forced, b.Text = bitBlob(k.Forced), agent.Text(t.Text)
+	}
+	return b
+}
+
+func int32Blob(v []int32) *agent.Blob {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, uint32(x))
+	}
+	return &agent.Blob{Media: "x-i32le", Data: b}
+}
+
+func float32Blob(v []float32) *agent.Blob {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return &agent.Blob{Media: "x-f32le", Data: b}
+}
+
+// bitBlob packs flags least significant bit first.
+func bitBlob(v []bool) *agent.Blob {
+	b := make([]byte, (len(v)+7)/8)
+	for i, x := range v {
+		if x {
+			b[i/8] |= 1 << (i % 8)
+		}
+	}
+	return &agent.Blob{Media: "x-bits", Data: b}
+}
+
+// generator hands the judge the run's model, recorded and within the budget.
+type generator struct{ r *run }
+
+// Generate implements agent.Generator for judges: only forks.
+func (g generator) Generate(ctx context.Context, q agent.Request) (agent.Turn, error) {
+	if !q.Fork() {
+		return agent.Turn{}, errors.New("internal error: a judge may generate on forks only")
+	}
+	return g.r.generate(ctx, q)
+}
+
+// fatal reports whether an error from a judge ends the run rather than denying: the
+// ledger failed, a budget ended, or the run was interrupted.
+func fatal(ctx context.Context, err error) bool {
+	var e *end
+	return errors.Is(err, ErrRecord) || errors.As(err, &e) || ctx.Err() != nil
+}

@@ -1,0 +1,308 @@
+package loop
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/frame"
+)
+
+// Config is what a run is made of. All five parts are required.
+type Config struct {
+	Model    Model
+	Judge    Judge
+	Executor Executor
+	Recorder Recorder
+	Approver Approver
+
+	Limits    agent.Limits // zero fields get DefaultLimits
+	MaxTokens int          // per turn of the model; 0 leaves it to the engine
+	Temp      float64
+	Seed      uint64
+
+	Now   func() time.Time // nil is time.Now
+	NewID func() string    // nil draws 128 random bits
+
+	// Observe, when set, sees every event after it is committed, in order, on the
+	// run's goroutine.
+	Observe func(agent.Event)
+}
+
+// DefaultLimits bounds a run whose Config leaves Limits zero.
+var DefaultLimits = agent.Limits{Steps: 24, Tokens: 16384, Time: 15 * time.Minute}
+
+const (
+	maxRepairs     = 2 // unreadable outputs in a row
+	denialsInARow  = 3 // breaker
+	sameCallsTotal = 3 // the same call with the same arguments
+)
+
+// Task is one request.
+type Task struct {
+	Prompt string
+	Start  agent.RunStart  // Task, Limits and Frames are filled in by Run
+	Model  agent.ModelUsed // recorded as it is
+}
+
+// Outcome is how a run ended.
+type Outcome struct {
+	Status  agent.Status
+	Answer  string // the final answer, or the refusal
+	Limit   string // which limit, for StatusLimit
+	Steps   int
+	Calls   int // executed
+	Denials int // calls denied and responses withheld
+}
+
+// ErrRecord means the ledger could not take an event. The run stopped at once; nothing
+// happened that is not recorded.
+var ErrRecord = errors.New("record event")
+
+// Run carries out one task. The Outcome is valid also beside an error. Run returns
+// an error wrapping ErrRecord when the recorder fails, the executor's error when a
+// call could not be attempted as decided, the model's error when it cannot generate;
+// in each case the run has ended. An interrupted ctx gives StatusStopped and no error.
+func Run(ctx context.Context, c Config, t Task) (Outcome, error) {
+	r, err := newRun(c)
+	if err != nil {
+		return Outcome{Status: agent.StatusError}, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, r.limits.Time, errTime)
+	defer cancel()
+
+	err = r.start(ctx, t)
+	if err == nil {
+		err = r.converse(ctx, t.Prompt)
+	}
+	return r.finish(ctx, err)
+}
+
+// run is the state of one run, used by one goroutine.
+type run struct {
+	Config
+	limits agent.Limits
+	begun  time.Time
+
+	step    int
+	tokens  int
+	repairs int
+	streak  int // denials in a row
+	seen    map[string]int
+	out     Outcome
+
+	conv      agent.Conversation
+	prompt    agent.Label
+	confirmed bool
+	authority agent.Authority
+	taint     agent.Taint
+}
+
+func newRun(c Config) (*run, error) {
+	if c.Model == nil || c.Judge == nil || c.Executor == nil || c.Recorder == nil || c.Approver == nil {
+		return nil, errors.New("internal error: a run needs model, judge, executor, recorder and approver")
+	}
+	r := &run{Config: c, limits: c.Limits, seen: map[string]int{}, taint: agent.TaintClean}
+	if r.limits.Steps <= 0 {
+		r.limits.Steps = DefaultLimits.Steps
+	}
+	if r.limits.Tokens <= 0 {
+		r.limits.Tokens = DefaultLimits.Tokens
+	}
+	if r.limits.Time <= 0 {
+		r.limits.Time = DefaultLimits.Time
+	}
+	if r.Now == nil {
+		r.Now = time.Now
+	}
+	if r.NewID == nil {
+		r.NewID = newID
+	}
+	r.begun = r.Now()
+	return r, nil
+}
+
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:]) // crypto/rand.Read never fails
+	return hex.EncodeToString(b[:])
+}
+
+// end is the error that stops converse; it carries how the run ended.
+type end struct {
+	status agent.Status
+	answer string
+	limit  string
+	value  int64
+	cause  error // returned by Run, nil where the ending is not an error
+}
+
+func (e *end) Error() string {
+	if e.cause != nil {
+		return e.cause.Error()
+	}
+	return "run ended: " + string(e.status)
+}
+
+func (e *end) Unwrap() error { return e.cause }
+
+// start records what the run is made of.
+func (r *run) start(ctx context.Context, t Task) error {
+	s := t.Start
+	s.Task, s.Limits, s.Frames, s.Seed = agent.Text(t.Prompt), r.limits, frame.Digest(), r.Seed
+	if _, err := r.record(ctx, agent.Event{Body: &s}); err != nil {
+		return err
+	}
+	m := t.Model
+	if _, err := r.record(ctx, agent.Event{Body: &m}); err != nil {
+		return err
+	}
+	r.conv.Tools = r.Executor.Specs()
+	offered := &agent.ToolsOffered{}
+	for _, spec := range r.conv.Tools {
+		d := spec.Digest()
+		offered.List = append(offered.List, agent.ToolOffered{
+			Name: spec.Name, Digest: hex.EncodeToString(d[:]), Spec: agent.JSON(spec),
+		})
+	}
+	if _, err := r.record(ctx, agent.Event{Body: offered}); err != nil {
+		return err
+	}
+	_, err := r.say(ctx, agent.Message{Role: agent.System, Text: frame.System,
+		Origin: agent.Origin{Source: agent.SourceOperator}}, 0)
+	return err
+}
+
+// converse judges the prompt and takes steps until something ends the run. It always
+// returns an error, an *end where the run ended in order.
+func (r *run) converse(ctx context.Context, prompt string) error {
+	said, err := r.say(ctx, agent.Message{Role: agent.User, Text: prompt,
+		Origin: agent.Origin{Source: agent.SourceUser}}, 0)
+	if err != nil {
+		return err
+	}
+	if err := r.admit(ctx, prompt, said); err != nil {
+		return err
+	}
+	for r.step = 1; ; r.step++ {
+		if r.step > r.limits.Steps {
+			r.step--
+			return &end{status: agent.StatusLimit, limit: "steps", value: int64(r.limits.Steps)}
+		}
+		if err := r.takeStep(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// takeStep generates one turn and carries out its calls.
+func (r *run) takeStep(ctx context.Context) error {
+	turn, err := r.generate(ctx, agent.Request{
+		Purpose: agent.PurposeAgent, Messages: r.conv.Messages, Tools: r.conv.Tools,
+		MaxTokens: r.MaxTokens, Temp: r.Temp, Seed: r.Seed + uint64(r.step),
+	})
+	if err != nil {
+		return err
+	}
+	calls := make([]agent.ToolCall, len(turn.Calls))
+	for i, c := range turn.Calls {
+		calls[i] = agent.ToolCall{ID: r.NewID(), Tool: c.Tool, Args: c.Args}
+	}
+	seq, err := r.record(ctx, agent.Event{Ref: turn.Gen, Body: turned(turn, calls)})
+	if err != nil {
+		return err
+	}
+	if turn.Parse == agent.ParseFailed || (len(calls) == 0 && turn.Answer == "") {
+		return r.repair(ctx, turn)
+	}
+	r.repairs = 0
+	if len(calls) == 0 {
+		return &end{status: agent.StatusDone, answer: turn.Answer}
+	}
+	r.conv = r.conv.With(agent.Message{Role: agent.Assistant, Thought: turn.Thought, Calls: calls,
+		Origin: agent.Origin{Source: agent.SourceModel}})
+	for _, c := range calls {
+		if err := r.call(ctx, c, turn.Thought, seq); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func turned(t agent.Turn, calls []agent.ToolCall) *agent.Turned {
+	b := &agent.Turned{Parse: t.Parse}
+	if t.Thought != "" {
+		b.Thought = agent.Text(t.Thought)
+	}
+	if len(calls) > 0 {
+		b.Calls = agent.JSON(calls)
+	}
+	if t.Answer != "" {
+		b.Answer = agent.Text(t.Answer)
+	}
+	return b
+}
+
+// repair asks the model again after an output that could not be read. The output
+// stays in the conversation, so that the model sees what it wrote.
+func (r *run) repair(ctx context.Context, t agent.Turn) error {
+	r.repairs++
+	if r.repairs > maxRepairs {
+		return &end{status: agent.StatusError, cause: fmt.Errorf(
+			"read the model's output: unreadable %d times in a row: %s", r.repairs, t.Problem)}
+	}
+	r.conv = r.conv.With(agent.Message{Role: agent.Assistant, Text: t.Text,
+		Origin: agent.Origin{Source: agent.SourceModel}})
+	_, err := r.say(ctx, agent.Message{Role: agent.User, Text: frame.Repair,
+		Origin: agent.Origin{Source: agent.SourceOperator}}, 0)
+	return err
+}
+
+// finish records how the run ended and turns the ending into Run's results.
+func (r *run) finish(ctx context.Context, err error) (Outcome, error) {
+	e := r.ending(ctx, err)
+	r.out.Status, r.out.Answer, r.out.Limit, r.out.Steps = e.status, e.answer, e.limit, r.step
+	if errors.Is(e.cause, ErrRecord) || e.status == agent.StatusSuspended {
+		return r.out, e.cause
+	}
+	last := context.WithoutCancel(ctx) // an interrupted run is still closed
+	if e.limit != "" {
+		if _, rerr := r.record(last, agent.Event{Body: &agent.LimitHit{Which: e.limit, Value: e.value}}); rerr != nil {
+			return r.out, rerr
+		}
+	}
+	body := &agent.RunEnd{Status: e.status, Steps: r.step, Calls: r.out.Calls, Denials: r.out.Denials}
+	if e.answer != "" {
+		body.Answer = agent.Text(e.answer)
+	}
+	if e.cause != nil {
+		body.Error = agent.Text(e.cause.Error())
+	}
+	if _, rerr := r.record(last, agent.Event{Body: body}); rerr != nil {
+		r.out.Status = agent.StatusError
+		return r.out, rerr
+	}
+	return r.out, e.cause
+}
+
+// ending classifies the error that stopped converse.
+func (r *run) ending(ctx context.Context, err error) *end {
+	var e *end
+	switch {
+	case errors.Is(err, ErrRecord):
+		return &end{status: agent.StatusError, cause: err}
+	case errors.As(err, &e):
+		return e
+	case errors.Is(context.Cause(ctx), errTime):
+		return &end{status: agent.StatusLimit, limit: "time", value: int64(r.limits.Time)}
+	case ctx.Err() != nil:
+		return &end{status: agent.StatusStopped}
+	case errors.Is(err, agent.ErrContext):
+		return &end{status: agent.StatusContext, cause: err}
+	}
+	return &end{status: agent.StatusError, cause: err}
+}
