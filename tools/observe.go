@@ -1,0 +1,103 @@
+package tools
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/sandbox"
+)
+
+// command turns the end of a shell command into an observation: what it wrote to
+// stdout, then to stderr, "(no output)" if nothing, then a line for a limit that
+// stopped it or for an exit status that is not 0.
+func command(res sandbox.Result) agent.Observation {
+	out := strings.TrimRight(string(res.Stdout.Bytes()), "\n")
+	errs := strings.TrimRight(string(res.Stderr.Bytes()), "\n")
+	if out != "" && errs != "" {
+		out += "\n"
+	}
+	text := "(no output)"
+	if out+errs != "" {
+		text = Show(out + errs)
+	}
+	o := agent.Observation{Status: status(res.Exit == 0), Exit: res.Exit}
+	if line, ok := limited(&o, res); ok {
+		text += "\n" + line
+	} else if res.Exit != 0 {
+		text += fmt.Sprintf("\nexit status %d", res.Exit)
+	}
+	o.Text = text
+	return o
+}
+
+// helper turns the end of the helper into an observation. An exit status that the
+// helper does not use by itself is an error: the tool cannot be relied on.
+func helper(res sandbox.Result) (agent.Observation, error) {
+	o := agent.Observation{Exit: res.Exit}
+	if line, ok := limited(&o, res); ok {
+		o.Text = line
+		return o, nil
+	}
+	if res.Exit != 0 && res.Exit != 1 {
+		return o, fmt.Errorf("run file tool: exit status %d: %s", res.Exit,
+			clip(Show(string(res.Stderr.Bytes())), 200))
+	}
+	o.Status = status(res.Exit == 0)
+	o.Text = Show(string(res.Stdout.Bytes()))
+	return o, nil
+}
+
+// The line and code for each limit of a cell.
+var limits = map[sandbox.LimitKind]struct{ code, text string }{
+	sandbox.LimitTime:      {"limit_time", "error: stopped at the time limit"},
+	sandbox.LimitMemory:    {"limit_memory", "error: stopped at the memory limit"},
+	sandbox.LimitCPU:       {"limit_cpu", "error: stopped at the processor limit"},
+	sandbox.LimitFileSize:  {"limit_filesize", "error: stopped at the file size limit"},
+	sandbox.LimitCancelled: {"cancelled", "error: stopped"},
+}
+
+// limited marks an observation of a cell that a limit ended and returns the line
+// that says so.
+func limited(o *agent.Observation, res sandbox.Result) (line string, ok bool) {
+	if res.Limit == sandbox.LimitNone {
+		return "", false
+	}
+	l, known := limits[res.Limit]
+	if !known {
+		l = limits[sandbox.LimitCancelled]
+		l.code = "limit_" + res.Limit.String()
+	}
+	o.Code, o.Status = l.code, agent.CallKilled
+	if res.Limit == sandbox.LimitTime {
+		o.Status = agent.CallTimeout
+	}
+	return l.text, true
+}
+
+// account is what the ledger keeps of a cell's end.
+func account(res sandbox.Result) *agent.Blob {
+	type stream struct {
+		Bytes   int64 `json:"bytes"`
+		Omitted int64 `json:"omitted"`
+	}
+	return agent.JSON(struct {
+		Exit     int             `json:"exit"`
+		Signal   int             `json:"signal,omitempty"`
+		Limit    string          `json:"limit,omitempty"`
+		Stdout   stream          `json:"stdout"`
+		Stderr   stream          `json:"stderr"`
+		Usage    sandbox.Usage   `json:"usage"`
+		Limits   sandbox.Limits  `json:"limits"`
+		Timings  sandbox.Timings `json:"timings_ns"`
+		Plan     string          `json:"plan"`
+		Attested string          `json:"attested"`
+	}{
+		res.Exit, res.Signal, strings.TrimPrefix(res.Limit.String(), "none"),
+		stream{res.Stdout.Total, max(0, res.Stdout.Omitted())},
+		stream{res.Stderr.Total, max(0, res.Stderr.Omitted())},
+		res.Usage, res.Limits, res.Timings,
+		hex.EncodeToString(res.Plan[:]), hex.EncodeToString(res.Attested[:]),
+	})
+}

@@ -1,0 +1,159 @@
+// Package tools declares the built-in tools, checks the arguments of calls, and
+// carries out permitted calls: file tools and shell commands in a sandbox cell,
+// arithmetic in place. Its Registry implements loop.Executor.
+//
+// It never decides whether a call may run, never gives a cell more than the
+// permit's grant, and starts no process of its own. A Registry is safe for
+// concurrent use.
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/sandbox"
+	"github.com/holdfast-run/holdfast/tools/toolbox"
+)
+
+// Runner runs one command in one cell; *sandbox.Runner is one.
+type Runner interface {
+	Run(context.Context, sandbox.Spec, sandbox.Recorder) (sandbox.Result, error)
+}
+
+// ErrUnknownTool means that a call names no tool of the registry.
+var ErrUnknownTool = errors.New("no such tool")
+
+// Config says what a Registry works on.
+type Config struct {
+	Runner    Runner
+	Workspace string         // directory that calls work on; made absolute, links resolved
+	Limits    sandbox.Limits // of a shell command; zero fields take the sandbox's defaults
+	Only      []string       // names of the tools to offer; empty offers all
+}
+
+// Registry holds the tools of a run.
+type Registry struct {
+	config Config
+	tools  map[string]tool
+	specs  []agent.ToolSpec
+}
+
+// tool is one declared tool with its compiled schema.
+type tool struct {
+	spec   agent.ToolSpec
+	schema *jsonschema.Schema
+}
+
+// New returns a registry of the built-in tools.
+func New(c Config) (*Registry, error) {
+	if c.Runner == nil {
+		return nil, errors.New("open tools: no runner")
+	}
+	if c.Workspace == "" {
+		return nil, errors.New("open tools: no workspace")
+	}
+	dir, err := filepath.Abs(c.Workspace)
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open tools: find workspace: %w", err)
+	}
+	c.Workspace = dir
+	c.Only = slices.Clone(c.Only)
+	r := &Registry{config: c, tools: map[string]tool{}}
+	for _, s := range builtin() {
+		if len(c.Only) > 0 && !slices.Contains(c.Only, s.Name) {
+			continue
+		}
+		schema, err := compile(s)
+		if err != nil {
+			return nil, fmt.Errorf("open tools: compile schema of %s: %w", s.Name, err)
+		}
+		r.tools[s.Name] = tool{s, schema}
+		r.specs = append(r.specs, s)
+	}
+	for _, name := range c.Only {
+		if _, ok := r.tools[name]; !ok {
+			return nil, fmt.Errorf("open tools: %w: %s", ErrUnknownTool, name)
+		}
+	}
+	return r, nil
+}
+
+// compile compiles the schema of a tool. It loads nothing: a reference to
+// another document is an error.
+func compile(s agent.ToolSpec) (*jsonschema.Schema, error) {
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(s.Schema)))
+	if err != nil {
+		return nil, err
+	}
+	c := jsonschema.NewCompiler()
+	c.UseLoader(jsonschema.SchemeURLLoader{})
+	url := "tool:" + s.Name
+	if err := c.AddResource(url, doc); err != nil {
+		return nil, err
+	}
+	return c.Compile(url)
+}
+
+// Specs returns the tools, sorted by name; always the same. The caller may keep
+// and change the slice, but not what its elements refer to.
+func (r *Registry) Specs() []agent.ToolSpec { return slices.Clone(r.specs) }
+
+// Check reports whether the call names a tool and its arguments are one plain JSON
+// object that fits the tool's schema. Errors wrap ErrUnknownTool or
+// agent.ErrArguments; they may quote the call.
+func (r *Registry) Check(c agent.ToolCall) error {
+	_, _, err := r.check(c)
+	return err
+}
+
+// check returns the tool that a call names and the call's arguments.
+func (r *Registry) check(c agent.ToolCall) (tool, map[string]string, error) {
+	t, ok := r.tools[c.Tool]
+	if !ok {
+		return tool{}, nil, fmt.Errorf("%w: %q", ErrUnknownTool, clip(c.Tool, 64))
+	}
+	if err := c.CheckArgs(); err != nil {
+		return tool{}, nil, err
+	}
+	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(c.Args))
+	if err == nil {
+		err = t.schema.Validate(doc)
+	}
+	if err != nil {
+		return tool{}, nil, fmt.Errorf("%w: %s", agent.ErrArguments, oneLine(err))
+	}
+	var args map[string]string
+	if err := json.Unmarshal([]byte(c.Args), &args); err != nil {
+		return tool{}, nil, fmt.Errorf("%w: %v", agent.ErrArguments, err)
+	}
+	for name, v := range args {
+		if strings.ContainsRune(v, 0) { // cannot be passed to a program or a file name
+			return tool{}, nil, fmt.Errorf("%w: %s holds a NUL", agent.ErrArguments, name)
+		}
+	}
+	return t, args, nil
+}
+
+// oneLine renders the deepest cause of a validation error, bounded and inert.
+func oneLine(err error) string {
+	var v *jsonschema.ValidationError
+	if errors.As(err, &v) {
+		for len(v.Causes) > 0 {
+			v = v.Causes[0]
+		}
+		s := v.Error()
+		err = errors.New(s[strings.LastIndexByte(s, '\n')+1:])
+	}
+	return clip(toolbox.Inert(err.Error(), ""), 300)
+}
