@@ -9,11 +9,11 @@ import (
 
 // The program is not kept in the repository; it is built from this one.
 //
-//go:generate env CGO_ENABLED=0 go build -buildvcs=false -trimpath "-ldflags=-s -w" -o holdfast-toolbox ./toolbox/cmd/holdfast-toolbox
+//go:generate env CGO_ENABLED=0 go build -buildvcs=false -trimpath "-ldflags=-s -w" -o toolbox.bin ./toolbox/holdfast-toolbox
 
 // program is the static helper that carries out file tools inside a cell.
 //
-//go:embed holdfast-toolbox
+//go:embed toolbox.bin
 var program []byte
 
 // image is the helper as cells are given it, made once for the process.
