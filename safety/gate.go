@@ -1,0 +1,231 @@
+package safety
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/frame"
+	"github.com/holdfast-run/holdfast/safety/provenance"
+	"github.com/holdfast-run/holdfast/safety/review"
+)
+
+// Options are the settings of a Gate. The zero value is usable and the strictest.
+type Options struct {
+	Thresholds review.Thresholds // zero means review.Uncalibrated
+	MaxTokens  int               // of one answer of the review, 0 means review.DefaultTokens
+	Effects    review.Mode       // how calls that have effects are reviewed
+	Reads      review.Mode       // how pure calls and reads are reviewed
+
+	// Exists reports whether a file of the workspace exists, by its path relative to
+	// it; it must say true when it cannot tell, and be safe for concurrent use. Nil
+	// means that no write is known to overwrite nothing.
+	Exists func(path string) bool
+}
+
+// Validate reports settings that mean nothing.
+func (o Options) Validate() error {
+	var errs []error
+	for _, m := range []review.Mode{o.Effects, o.Reads} {
+		if m != review.Reason && m != review.Logits {
+			errs = append(errs, fmt.Errorf("review mode %d is not known", m))
+		}
+	}
+	return errors.Join(append(errs, review.Options{Thresholds: o.Thresholds, MaxTokens: o.MaxTokens}.Validate())...)
+}
+
+// Gate is the judge of runs. It keeps nothing between calls and is safe for use by
+// several runs at once. The zero Gate denies everything.
+type Gate struct {
+	opts   Options
+	review *review.Reviewer
+}
+
+// New returns a Gate, or every fault of its settings.
+func New(o Options) (*Gate, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("configure the gate: %w", err)
+	}
+	r, err := review.New(review.Options{Thresholds: o.Thresholds, MaxTokens: o.MaxTokens})
+	if err != nil {
+		return nil, fmt.Errorf("configure the gate: %w", err)
+	}
+	return &Gate{opts: o, review: r}, nil
+}
+
+var errNoGate = errors.New("the gate was not configured")
+
+// Prompt labels the user's request, the last message of c, and plans which effectful
+// tools it authorises. Malicious denies, sensitive asks, benign allows. What cannot be
+// labelled or planned is denied with the code judge_error; a failing generator is also
+// returned as the error.
+func (g *Gate) Prompt(ctx context.Context, gen agent.Generator, c agent.Conversation) (agent.Assessment, error) {
+	if g.review == nil {
+		return agent.Assessment{Verdict: unjudged(errNoGate)}, nil
+	}
+	if n := len(c.Messages); n == 0 || c.Messages[n-1].Role != agent.User || !c.Messages[n-1].Origin.Trusted() {
+		return agent.Assessment{Verdict: unjudged(errors.New("no request of the user to judge"))}, nil
+	}
+	o, err := g.review.Prompt(ctx, gen, c)
+	v := ofOpinion(o, "prompt")
+	if err != nil {
+		return agent.Assessment{Verdict: failed(v, err)}, broken(err)
+	}
+	if v.Outcome == agent.Deny {
+		return agent.Assessment{Verdict: v}, nil
+	}
+	tools, gens, err := g.review.Plan(ctx, gen, c)
+	v.Gens = append(v.Gens, gens...)
+	if err != nil {
+		return agent.Assessment{Verdict: failed(v, err)}, broken(err)
+	}
+	return agent.Assessment{Verdict: v, Authority: agent.Authority{Tools: effectful(c, tools)}}, nil
+}
+
+// effectful keeps the tools that do more than read: nothing else needs authority.
+func effectful(c agent.Conversation, tools []string) []string {
+	return slices.DeleteFunc(tools, func(n string) bool {
+		for _, s := range c.Tools {
+			if s.Name == n {
+				return !Input{Effect: s.Effect}.effectful()
+			}
+		}
+		return true
+	})
+}
+
+// Call judges one call: written rules and provenance, then the model's review. The
+// strictest stands.
+func (g *Gate) Call(ctx context.Context, gen agent.Generator, c agent.Conversation, p agent.Proposal) (agent.Verdict, error) {
+	if g.review == nil {
+		return unjudged(errNoGate), nil
+	}
+	in, sinks, err := g.weigh(c, p)
+	if err != nil {
+		return unjudged(err), nil
+	}
+	mode := g.opts.Reads
+	if in.effectful() {
+		mode = g.opts.Effects
+	}
+	o, err := g.review.Call(ctx, gen, c, p.Call, mode)
+	if err != nil { // the review stays unknown, which denies
+		return failed(settle(in, sinks, o), err), broken(err)
+	}
+	in.Review = o.Label
+	return settle(in, sinks, o), nil
+}
+
+// Rules is the verdict of everything but the model: what Call would say if the review
+// found the call benign. It generates nothing.
+func (g *Gate) Rules(c agent.Conversation, p agent.Proposal) agent.Verdict {
+	in, sinks, err := g.weigh(c, p)
+	if err != nil {
+		return unjudged(err)
+	}
+	in.Review = agent.Benign
+	return settle(in, sinks, review.Opinion{})
+}
+
+// settle turns the table's ruling into a verdict. The one thing ever granted is the
+// right to change the workspace, to a write that is not denied.
+func settle(in Input, sinks []agent.Sink, o review.Opinion) agent.Verdict {
+	r := Decide(in)
+	v := agent.Verdict{
+		Outcome: r.Outcome, Label: o.Label, Probs: o.Probs, Reason: o.Reason,
+		Votes: r.Votes, Code: r.Code, Sinks: sinks, Gens: o.Gens,
+	}
+	v.Grant.Write = r.Outcome != agent.Deny && in.Effect == agent.Write
+	return v
+}
+
+// weigh gathers what the decision depends on, all but the review.
+func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (Input, []agent.Sink, error) {
+	if p.Spec.Name != p.Call.Tool {
+		return Input{}, nil, errors.New("the declaration is of another tool")
+	}
+	rec := provenance.Read(c)
+	sinks, err := rec.Sinks(p.Call, p.Spec)
+	if err != nil {
+		return Input{}, nil, err
+	}
+	in := Input{
+		Prompt: p.Prompt, Confirmed: p.Confirmed,
+		Taint:   p.Taint.Worse(provenance.Taint(c, fixedText)),
+		Effect:  effect(p.Spec, sinks),
+		Covered: p.Authority.Has(p.Call.Tool),
+		Sinks:   provenance.Least(sinks),
+		Public:  !provenance.Private(c),
+		Written: agent.Allow, // no written rules are loaded
+	}
+	in.Fresh = in.Effect == agent.Write && g.fresh(sinks)
+	if in.outward() {
+		borrows, err := rec.Borrows(p.Call, p.Spec)
+		if err != nil {
+			return Input{}, nil, err
+		}
+		in.OwnContent = !borrows
+	}
+	return in, sinks, nil
+}
+
+// codes are those of calls that did not run; fixedText knows the texts behind them.
+var codes = [...]string{
+	"user_denied", "not_authorised", "untrusted_value", "unsafe", "judge_error",
+	"bad_arguments", "unknown_tool", "nobody_to_ask", "sandbox",
+}
+
+// fixedText reports whether a tool message is the runtime's own and holds nothing of a
+// tool.
+func fixedText(s string) bool {
+	if s == frame.WithheldAll {
+		return true
+	}
+	for _, c := range codes {
+		if s == frame.Denied(c) {
+			return true
+		}
+	}
+	return false
+}
+
+// ofOpinion is the verdict where a label alone decides: on requests and on responses.
+func ofOpinion(o review.Opinion, rule string) agent.Verdict {
+	v := agent.Verdict{Label: o.Label, Probs: o.Probs, Reason: o.Reason, Gens: o.Gens}
+	switch o.Label {
+	case agent.Benign:
+		v.Outcome = agent.Allow
+	case agent.Sensitive:
+		v.Outcome = agent.Ask
+	case agent.Malicious:
+		v.Code = "unsafe"
+	default:
+		v.Code = "judge_error"
+	}
+	v.Votes = []agent.Vote{{Rule: rule + "." + o.Label.String(), Outcome: v.Outcome, Reason: "the model's label"}}
+	return v
+}
+
+// unjudged denies what never reached the model.
+func unjudged(err error) agent.Verdict { return failed(agent.Verdict{}, err) }
+
+// failed makes a verdict deny because judging failed. What was found before is kept.
+func failed(v agent.Verdict, err error) agent.Verdict {
+	v.Outcome, v.Code, v.Grant = agent.Deny, "judge_error", agent.Grant{}
+	v.Votes = append(slices.Clip(v.Votes), agent.Vote{Rule: "judge.error", Reason: "the judgement failed"})
+	if v.Reason == "" {
+		v.Reason = err.Error()
+	}
+	return v
+}
+
+// broken is the error to return beside a denial: that of the generator. An answer that
+// cannot be read, or a call that is not there, is a denial and nothing more.
+func broken(err error) error {
+	if errors.Is(err, review.ErrUnreadable) || errors.Is(err, review.ErrNoCall) {
+		return nil
+	}
+	return err
+}

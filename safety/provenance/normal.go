@@ -1,0 +1,153 @@
+package provenance
+
+import (
+	"path"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// Normal is the form in which texts are compared: Unicode NFKC, lower case, white
+// space collapsed to single blanks, every kind of quotation mark as ', characters
+// without width removed. It is idempotent.
+func Normal(s string) string {
+	if t, ok := normalASCII(s); ok {
+		return t
+	}
+	// Lower case can undo NFKC and the reverse, so that one round is not always enough.
+	for range 3 {
+		t := fold(norm.NFKC.String(s))
+		if t == s {
+			break
+		}
+		s = t
+	}
+	return s
+}
+
+// normalASCII is Normal for plain text, which most of a history is: one pass.
+func normalASCII(s string) (string, bool) {
+	b := make([]byte, 0, len(s))
+	blank := true // drops white space at the start
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c >= utf8.RuneSelf:
+			return "", false
+		case c == ' ' || '\t' <= c && c <= '\r':
+			if !blank {
+				b = append(b, ' ')
+			}
+			blank = true
+			continue
+		case 'A' <= c && c <= 'Z':
+			c += 'a' - 'A'
+		case c == '"' || c == '`':
+			c = '\''
+		}
+		blank = false
+		b = append(b, c)
+	}
+	if blank && len(b) > 0 {
+		b = b[:len(b)-1]
+	}
+	return string(b), true
+}
+
+func fold(s string) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	blank := false
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r):
+			blank = b.Len() > 0
+			continue
+		case widthless(r):
+			continue
+		case quote(r):
+			r = '\''
+		}
+		if blank {
+			b.WriteByte(' ')
+			blank = false
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+func widthless(r rune) bool {
+	return r == 0x00AD || r == 0x034F || r == 0x180E || r == 0xFEFF ||
+		0x200B <= r && r <= 0x200F || 0x202A <= r && r <= 0x202E || 0x2060 <= r && r <= 0x2064
+}
+
+func quote(r rune) bool {
+	switch r {
+	case '"', '`', '\'', '«', '»', '‹', '›', '„', '“', '”', '‟', '‘', '’', '‚', '‛':
+		return true
+	}
+	return false
+}
+
+// bare is the normal form of one value, without quotation marks around it.
+func bare(s string) string { return strings.Trim(Normal(s), "' ") }
+
+// cleanPath is the shortest form of a path, "." for the workspace itself.
+func cleanPath(p string) string {
+	if p == "" {
+		return "."
+	}
+	return path.Clean(p)
+}
+
+// named reports whether value stands in text as a whole: not inside a longer word,
+// path, address or URL. Both are in normal form. A value without a letter or a digit is
+// never named: dots and slashes stand everywhere.
+func named(text, value string) bool {
+	if !strings.ContainsFunc(value, wordRune) {
+		return false
+	}
+	for at := 0; at < len(text); {
+		i := strings.Index(text[at:], value)
+		if i < 0 {
+			return false
+		}
+		i += at
+		if openBefore(text[:i]) && openAfter(text[i+len(value):]) {
+			return true
+		}
+		_, n := utf8.DecodeRuneInString(text[i:])
+		at = i + n
+	}
+	return false
+}
+
+// joints tie what stands on both sides of them into one longer name.
+const joints = `-./@+~%&=#?:\`
+
+func openBefore(s string) bool {
+	r, n := utf8.DecodeLastRuneInString(s)
+	return n == 0 || !wordRune(r) && (r == ':' || r == '=' || !strings.ContainsRune(joints, r))
+}
+
+func openAfter(s string) bool {
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return true
+	}
+	if wordRune(r) {
+		return false
+	}
+	if !strings.ContainsRune(joints, r) {
+		return true
+	}
+	next, n := utf8.DecodeRuneInString(s[n:])
+	return n == 0 || !wordRune(next) && !strings.ContainsRune(joints, next) || r == '.' && next == '.'
+}
+
+func wordRune(r rune) bool {
+	return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+}

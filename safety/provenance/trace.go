@@ -1,0 +1,305 @@
+// Package provenance says where values came from: it traces each argument of a call to
+// the user's messages, to tool responses, or to nobody but the model, and reads the
+// taint of a conversation.
+//
+// Tracing is by value. A value the user wrote is the user's whatever tools say about
+// it; a value found in nobody's text was made by the model and is not trusted for that.
+// The system message names nothing. The package is pure: no input, no output, no
+// state. A Record is used by one goroutine at a time, everything else by any number.
+package provenance
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+)
+
+// Record is a conversation prepared for tracing.
+type Record struct {
+	user    []*text // messages of the user
+	vouched []*text // responses of tools whose output the operator trusts
+	foreign []*text // every other response, and messages of unknown origin
+}
+
+// text is one message; its normal form is made when it is first needed.
+type text struct {
+	raw    string
+	form   string
+	done   bool
+	origin agent.Origin
+}
+
+func (t *text) normal() string {
+	if !t.done {
+		t.form, t.done = Normal(t.raw), true
+	}
+	return t.form
+}
+
+// Read sorts the messages of a conversation by who wrote them. A message in the user's
+// role counts as the user's only if its origin says so.
+func Read(c agent.Conversation) *Record {
+	r := &Record{}
+	for _, m := range c.Messages {
+		t := &text{raw: m.Text, origin: m.Origin}
+		switch {
+		case m.Role == agent.System || m.Role == agent.Assistant:
+		case m.Role == agent.User && m.Origin.Source == agent.SourceUser:
+			r.user = append(r.user, t)
+		case m.Role == agent.User && m.Origin.Source == agent.SourceOperator: // a frame
+		case m.Role == agent.Tool && specOf(c, m.Tool).Trusted:
+			t.origin = agent.Origin{Source: agent.SourceOperator, CallID: m.CallID, Tool: m.Tool}
+			r.vouched = append(r.vouched, t)
+		case m.Role == agent.Tool:
+			t.origin = agent.Origin{Source: agent.SourceTool, CallID: m.CallID, Tool: m.Tool}
+			r.foreign = append(r.foreign, t)
+		default:
+			t.origin.Source = min(t.origin.Source, agent.SourceTool)
+			r.foreign = append(r.foreign, t)
+		}
+	}
+	slices.Reverse(r.foreign) // the latest response first
+	return r
+}
+
+// specOf returns the declaration of a tool, the zero one, which is the worst, if it is
+// not on offer.
+func specOf(c agent.Conversation, tool string) agent.ToolSpec {
+	for _, s := range c.Tools {
+		if s.Name == tool {
+			return s
+		}
+	}
+	return agent.ToolSpec{}
+}
+
+// Taint is the taint that the messages of a conversation give it: untrusted once a
+// response of a tool that is neither trusted nor pure was read, or a message of
+// unknown origin. It never says malicious: that a person released such a text is known
+// to the run alone. Messages for which fixed holds are texts of the runtime.
+func Taint(c agent.Conversation, fixed func(text string) bool) agent.Taint {
+	for _, m := range c.Messages {
+		switch {
+		case m.Role == agent.System || m.Role == agent.Assistant || m.Origin.Trusted() && m.Role == agent.User:
+		case m.Role == agent.Tool && (fixed(m.Text) || harmless(specOf(c, m.Tool))):
+		default:
+			return agent.TaintUntrusted
+		}
+	}
+	return agent.TaintClean
+}
+
+func harmless(s agent.ToolSpec) bool { return s.Trusted || s.Effect == agent.Pure }
+
+// Private reports whether a response in the conversation may hold private data: one of
+// a tool whose effect is a sensitive read or is not declared.
+func Private(c agent.Conversation) bool {
+	for _, m := range c.Messages {
+		if m.Role != agent.Tool {
+			continue
+		}
+		if e := specOf(c, m.Tool).Effect; e == agent.SensitiveRead || e == agent.EffectUnknown {
+			return true
+		}
+	}
+	return false
+}
+
+// Sinks traces every argument that directs the effect of a call, in the order of their
+// names. An argument without a declared role is one of them. The error is that of
+// arguments that are not one plain JSON object.
+func (r *Record) Sinks(call agent.ToolCall, spec agent.ToolSpec) ([]agent.Sink, error) {
+	args, err := decode(call)
+	if err != nil {
+		return nil, err
+	}
+	var sinks []agent.Sink
+	for _, name := range slices.Sorted(maps.Keys(args)) {
+		role := spec.Roles[name]
+		if !role.Sink() {
+			continue
+		}
+		w := walker{role: role, schema: string(spec.Schema)}
+		w.walk("/"+escape(name), args[name])
+		for _, l := range w.leaves {
+			sinks = append(sinks, agent.Sink{Arg: l.at, Value: l.value, Role: role, Origin: r.Origin(l.value, role)})
+		}
+	}
+	return sinks, nil
+}
+
+// Least returns the least trusted source among sinks, SourceOperator if there are none.
+func Least(sinks []agent.Sink) agent.Source {
+	worst := agent.SourceOperator
+	for _, s := range sinks {
+		worst = min(worst, s.Origin.Source)
+	}
+	return worst
+}
+
+// Origin traces one value that has the given role.
+func (r *Record) Origin(value string, role agent.ArgRole) agent.Origin {
+	if role == agent.RoleCommand {
+		return r.command(value)
+	}
+	v := bare(value)
+	isPath := role == agent.RolePath
+	if isPath && cleanPath(v) == "." {
+		return agent.Origin{Source: agent.SourceOperator} // the workspace itself
+	}
+	for _, t := range r.user {
+		if named(t.normal(), v) || isPath && namesPath(t.normal(), cleanPath(v)) {
+			return agent.Origin{Source: agent.SourceUser}
+		}
+	}
+	for _, t := range r.vouched {
+		if named(t.normal(), v) {
+			return t.origin
+		}
+	}
+	return r.foreignOrigin(v)
+}
+
+// foreignOrigin finds the latest untrusted text that holds v. Here a part of a word is
+// enough, unless v is so short that it stands everywhere.
+func (r *Record) foreignOrigin(v string) agent.Origin {
+	for _, t := range r.foreign {
+		if named(t.normal(), v) || len(v) >= 4 && strings.Contains(t.normal(), v) {
+			return t.origin
+		}
+	}
+	return agent.Origin{Source: agent.SourceModel}
+}
+
+// namesPath reports whether the text names a path in another spelling (./a, a/) or, for
+// a relative one, names each of its parts: "make b.txt in the folder a" names a/b.txt.
+func namesPath(txt, p string) bool {
+	if named(txt, p) || named(txt, "./"+p) || named(txt, p+"/") {
+		return true
+	}
+	if strings.HasPrefix(p, "/") || strings.HasPrefix(p, "..") || !strings.Contains(p, "/") {
+		return false
+	}
+	for _, part := range strings.Split(p, "/") {
+		if !named(txt, part) && !named(txt, part+"/") {
+			return false
+		}
+	}
+	return true
+}
+
+// command traces a command line. It is the user's if the user wrote all of it, or every
+// word that says what it is aimed at; else the worst origin among those words.
+func (r *Record) command(line string) agent.Origin {
+	v := bare(line)
+	for _, t := range r.user {
+		if named(t.normal(), v) {
+			return agent.Origin{Source: agent.SourceUser}
+		}
+	}
+	c := ParseCommand(line)
+	if !c.Reads() { // a tool that spelled out what to run chose it, whoever named its words
+		if o := r.foreignOrigin(v); o.Source != agent.SourceModel {
+			return o
+		}
+	}
+	if c.Opaque {
+		return r.pieces(v)
+	}
+	worst := agent.Origin{Source: agent.SourceUser}
+	for _, w := range c.Words {
+		if w.idle() {
+			continue
+		}
+		o := r.Origin(w.Text, agent.RolePath)
+		if o.Source < worst.Source && worst.Source != agent.SourceTool || o.Source == agent.SourceTool {
+			worst = o
+		}
+	}
+	return worst
+}
+
+// pieces traces a command that could not be split: to a tool if one of its longer words
+// stands in a response, else to the model.
+func (r *Record) pieces(v string) agent.Origin {
+	for _, w := range strings.FieldsFunc(v, func(c rune) bool { return strings.ContainsRune(" ;|&<>()'$", c) }) {
+		if o := r.Origin(w, agent.RoleTarget); len(w) >= 4 && o.Source <= agent.SourceTool && o.Source != agent.SourceModel {
+			return o
+		}
+	}
+	return agent.Origin{Source: agent.SourceModel}
+}
+
+type leaf struct{ at, value string }
+
+// walker collects the leaves of one argument.
+type walker struct {
+	role   agent.ArgRole
+	schema string
+	leaves []leaf
+}
+
+func (w *walker) walk(at string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			p := at + "/" + escape(k)
+			if !strings.Contains(w.schema, strconv.Quote(k)) {
+				w.leaves = append(w.leaves, leaf{p, k}) // a name that the model chose
+			}
+			w.walk(p, v[k])
+		}
+	case []any:
+		if line, ok := joined(v); ok && w.role == agent.RoleCommand {
+			w.leaves = append(w.leaves, leaf{at, line})
+			return
+		}
+		for i, e := range v {
+			w.walk(at+"/"+strconv.Itoa(i), e)
+		}
+	case string:
+		w.leaves = append(w.leaves, leaf{at, v})
+	default:
+		w.leaves = append(w.leaves, leaf{at, fmt.Sprint(v)})
+	}
+}
+
+// joined writes an argument vector as one command line with each word quoted as needed.
+func joined(v []any) (string, bool) {
+	words := make([]string, len(v))
+	for i, e := range v {
+		s, ok := e.(string)
+		if !ok {
+			return "", false
+		}
+		if s == "" || strings.ContainsAny(s, " \t\r\n;|&<>\"$`\\(){}#!*?[~") {
+			s = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+		}
+		words[i] = s
+	}
+	return strings.Join(words, " "), len(words) > 0
+}
+
+func escape(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
+}
+
+// decode reads arguments that CheckArgs accepts. Numbers keep their spelling.
+func decode(call agent.ToolCall) (map[string]any, error) {
+	if err := call.CheckArgs(); err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader([]byte(call.Args)))
+	d.UseNumber()
+	var m map[string]any
+	if err := d.Decode(&m); err != nil {
+		return nil, fmt.Errorf("%w: %v", agent.ErrArguments, err)
+	}
+	return m, nil
+}
