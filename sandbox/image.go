@@ -1,9 +1,13 @@
+//go:build linux && (amd64 || arm64)
+
 package sandbox
 
 import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+
+	"golang.org/x/sys/unix"
 )
 
 // Image is an executable that is not a file: it is passed to cells as a sealed
@@ -30,3 +34,6 @@ func NewImage(b []byte) (*Image, error) {
 
 // Digest returns the SHA-256 of the program.
 func (i *Image) Digest() [32]byte { return i.digest }
+
+// release gives the memory file back. The image must not be used after.
+func (i *Image) release() { unix.Close(i.fd) }

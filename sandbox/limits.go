@@ -84,7 +84,6 @@ const (
 	LimitTime                       // the deadline of the call
 	LimitMemory                     // memory of the whole cell
 	LimitCancelled                  // the caller's context ended
-	LimitCPU                        // processor time
 	LimitFileSize                   // a file above its bound
 )
 
@@ -99,8 +98,6 @@ func (k LimitKind) String() string {
 		return "memory"
 	case LimitCancelled:
 		return "cancelled"
-	case LimitCPU:
-		return "cpu"
 	case LimitFileSize:
 		return "filesize"
 	}

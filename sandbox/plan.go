@@ -1,13 +1,19 @@
+//go:build linux && (amd64 || arm64)
+
 package sandbox
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"strings"
+)
 
 // Plan is what one cell will be: an encoded list of operations for the stage.
 // Equal inputs give equal plans. A Plan is immutable.
 type Plan struct {
-	bytes []byte
-	nfds  int
-	want  expectation
+	bytes  []byte
+	passed []passed
+	want   expectation
+	limits Limits
 }
 
 // Bytes returns the encoded plan, for records. The caller must not change it.
@@ -30,4 +36,20 @@ type wantMount struct {
 	options   []string
 	recursive bool // mounts below point must have the same options
 	writable  bool
+}
+
+// passed is a descriptor the stage is given besides its own: a detached mount
+// of a source, or the helper image.
+type passed struct {
+	source string // "" for the helper
+	attr   uint64
+}
+
+// text returns the text argument of operation i, for messages.
+func (p Plan) text(i int) string {
+	ops, err := decodeOps(p.bytes)
+	if err != nil || i < 0 || i >= len(ops) || strings.ContainsRune(ops[i].text, 0) {
+		return ""
+	}
+	return ops[i].text
 }

@@ -68,8 +68,6 @@ func (r Result) Line() string {
 		return fmt.Sprintf("limit memory: stopped at %s. Process the data in smaller parts.", size(r.Limits.Memory))
 	case LimitCancelled:
 		return "limit cancelled: the run was stopped."
-	case LimitCPU:
-		return "limit cpu: stopped for using too much processor time. Do less work in one call."
 	case LimitFileSize:
 		return fmt.Sprintf("limit filesize: a file grew past %s. Write less.", size(r.Limits.FileSize))
 	}

@@ -1,41 +1,125 @@
+//go:build linux && (amd64 || arm64)
+
 package sandbox
 
 import (
 	"context"
-	"errors"
+	"sync"
+	"time"
 )
 
 // Runner starts cells within the bounds of one Config. It is safe for
 // concurrent use.
 type Runner struct {
-	config Config
 	facts  Facts
+	own    map[string]uint64 // namespaces of the runner itself
+	idmaps idmaps
+
+	// rewrite changes encoded plans; set by tests only, which thereby show
+	// that a damaged plan starts nothing.
+	rewrite func([]byte) []byte
+	mu      sync.Mutex
+	closed  bool
 }
 
 // New examines the machine and returns a Runner, or an *Error wrapping
-// ErrRefused that names the layer that is missing.
+// ErrRefused that names the layer that is missing. It builds one cell to know.
 func New(ctx context.Context, c Config) (*Runner, error) {
-	return nil, &Error{Op: "open sandbox", Err: &RefusedError{"stage", "a cell", "none"}}
+	r, err := open(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.prove(ctx); err != nil {
+		r.Close()
+		if layer := diagnose(r.facts); layer != nil {
+			return nil, &Error{Op: "open sandbox", Hint: layer.Fix,
+				Err: &RefusedError{layer.Name, "a working " + layer.Name, layer.Evidence}}
+		}
+		return nil, &Error{Op: "open sandbox", Err: err}
+	}
+	return r, nil
 }
 
-// Close releases what the Runner holds. Running cells are not affected.
-func (r *Runner) Close() error { return nil }
+// open gathers facts without building a cell.
+func open(c Config) (*Runner, error) {
+	f, err := gather(c)
+	if err != nil {
+		return nil, &Error{Op: "open sandbox", Err: err}
+	}
+	own, err := namespacesOf("self")
+	if err != nil {
+		return nil, &Error{Op: "open sandbox", Hint: "mount procfs at /proc", Err: err}
+	}
+	if c.RequireCgroup && f.Memory == "approximate" {
+		return nil, &Error{Op: "open sandbox", Hint: "run as root, or with a delegated cgroup, or drop the requirement",
+			Err: &RefusedError{"cgroup", "memory counted by a cgroup", "address-space limits and sampling"}}
+	}
+	return &Runner{facts: f, own: own}, nil
+}
+
+// Close releases what the Runner holds. Running cells are not affected; new
+// ones are refused. Close may be called twice.
+func (r *Runner) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	r.idmaps.close()
+	return nil
+}
+
+// Facts returns what the Runner knows of the machine.
+func (r *Runner) Facts() Facts { return r.facts }
 
 // Run builds one cell, runs the command of s in it and waits until nothing of
 // it is left. rec must not be nil. When ctx ends, the cell is stopped and the
 // Result says so.
+//
+// An error means that the tool did not run, with one exception: an ErrRecord
+// of step "finished" comes with the Result of a tool that ran.
 func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) {
 	if rec == nil {
 		return Result{}, &Error{Op: "run cell", Err: &SpecError{"Recorder", "is nil"}}
 	}
-	return Result{}, &Error{Op: "run cell", Err: errors.ErrUnsupported}
+	r.mu.Lock()
+	closed := r.closed
+	r.mu.Unlock()
+	if closed {
+		return Result{}, &Error{Op: "run cell", Err: &RefusedError{"runner", "an open runner", "a closed one"}}
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, &Error{Op: "run cell", Err: err}
+	}
+	begin := time.Now()
+	f, err := r.approve(s)
+	if err != nil {
+		return Result{}, &Error{Op: "approve sources", Err: err}
+	}
+	p, err := Compile(s, f)
+	if err != nil {
+		return Result{}, err
+	}
+	if r.rewrite != nil {
+		p.bytes = r.rewrite(p.bytes)
+	}
+	record := PlanRecord{CallID: s.CallID, Profile: s.Profile, Decision: s.Grants.Decision, Plan: p.bytes,
+		Digest: p.Digest(), Argv: s.Argv, Facts: f, Degraded: degraded(f)}
+	if err := rec.Planned(ctx, record); err != nil {
+		return Result{}, &Error{Op: "run cell", Err: &RecordError{"planned", err}}
+	}
+	c := &cell{runner: r, spec: s, facts: f, plan: p, rec: rec, begin: begin}
+	return c.run(ctx)
 }
 
-// Compile makes the plan for s on the machine of f. It is pure: it reads
-// nothing but its arguments.
-func Compile(s Spec, f Facts) (Plan, error) {
-	return Plan{}, &Error{Op: "compile plan", Err: errors.ErrUnsupported}
+// degraded lists the optional layers that cells on this machine lack.
+func degraded(f Facts) []Degraded {
+	list := []Degraded{
+		{"landlock", "absent", "not built yet"},
+		{"time namespace", "absent", "not built yet"},
+		{"denial log", "absent", "not built yet"},
+		{"workspace transaction", "absent", "the workspace is a mount; writes are immediate"},
+	}
+	if f.Memory == "approximate" {
+		list = append(list, Degraded{"cgroup", "approximate", "address-space limits and sampling"})
+	}
+	return list
 }
-
-// Doctor examines the machine, layer by layer.
-func Doctor(ctx context.Context) Report { return Report{} }

@@ -1,0 +1,257 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
+	"golang.org/x/sys/unix"
+)
+
+// setupTime bounds everything before the tool starts.
+const setupTime = 5 * time.Second
+
+// cell is one run. It is used by one goroutine; the two drains have their own.
+type cell struct {
+	runner *Runner
+	spec   Spec
+	facts  Facts
+	plan   Plan
+	rec    Recorder
+	begin  time.Time
+
+	proc             *os.Process
+	control, barrier *os.File
+	stdin            *os.File // nil once closed
+	stdout, stderr   *os.File
+	out, err         *capturer
+	drains           sync.WaitGroup
+	result           Result
+	initPID          int
+	status           *syscall.WaitStatus // of the tool, by process 1
+}
+
+// run carries the cell from plan to record. Whatever happens, nothing of it is
+// left when run returns.
+func (c *cell) run(ctx context.Context) (Result, error) {
+	c.result.Plan = c.plan.Digest()
+	c.result.Limits = c.plan.limits
+	c.result.Timings.Planned = time.Since(c.begin)
+	started := false
+	err := c.start()
+	if err == nil {
+		stop := context.AfterFunc(ctx, c.interrupt)
+		err = c.admit(ctx)
+		if err == nil {
+			started = true
+			c.supervise(ctx)
+		}
+		stop()
+	}
+	c.end()
+	c.result.Timings.Finished = time.Since(c.begin)
+	record := ResultRecord{CallID: c.spec.CallID, Started: started, Result: c.result}
+	if err != nil {
+		record.Err = err.Error()
+	}
+	if rerr := c.rec.Finished(context.WithoutCancel(ctx), record); rerr != nil {
+		err = errors.Join(err, &RecordError{"finished", rerr})
+	}
+	if err != nil {
+		if !started {
+			c.result = Result{Plan: c.result.Plan, Limits: c.result.Limits}
+		}
+		return c.result, &Error{Op: "run cell", Hint: hint(err), Err: err}
+	}
+	return c.result, nil
+}
+
+// hint says what the operator can do about a failed setup.
+func hint(err error) string {
+	if e, ok := errors.AsType[*SetupError](err); ok && e.Op != stage.Exec.String() {
+		return "holdfast sandbox doctor"
+	}
+	if _, ok := errors.AsType[*RefusedError](err); ok {
+		return "give the workspace to an ordinary user (chown), or run holdfast as its owner"
+	}
+	return ""
+}
+
+// files collects the descriptors of a process to be started, and closes the
+// runner's copies of them.
+type files []*os.File
+
+func (l files) close() {
+	for _, f := range l {
+		f.Close()
+	}
+}
+
+// start seals the plan and starts the stage. The process is started by plain
+// vfork and exec: namespace flags here would copy the runner's page tables.
+func (c *cell) start() error {
+	var theirs files
+	defer func() { theirs.close() }()
+	channel := func(mine **os.File, pair func() (*os.File, *os.File, error)) error {
+		ours, other, err := pair()
+		if err != nil {
+			return err
+		}
+		*mine = ours
+		theirs = append(theirs, other)
+		return nil
+	}
+	for _, ch := range []struct {
+		mine **os.File
+		pair func() (*os.File, *os.File, error)
+	}{
+		{&c.stdin, func() (*os.File, *os.File, error) { return pipe(false) }},
+		{&c.stdout, func() (*os.File, *os.File, error) { return pipe(true) }},
+		{&c.stderr, func() (*os.File, *os.File, error) { return pipe(true) }},
+		{&c.control, socketPair},
+		{&c.barrier, socketPair},
+	} {
+		if err := channel(ch.mine, ch.pair); err != nil {
+			return fmt.Errorf("make channel: %w", err)
+		}
+	}
+	fd, err := sealedMemfd("holdfast-plan", c.plan.bytes, false)
+	if err != nil {
+		return fmt.Errorf("seal plan: %w", err)
+	}
+	theirs = append(theirs, os.NewFile(uintptr(fd), "plan"))
+	for _, p := range c.plan.passed {
+		f, err := c.pass(p)
+		if err != nil {
+			return err
+		}
+		theirs = append(theirs, f)
+	}
+	c.proc, err = os.StartProcess("/proc/self/exe", []string{stage.Name},
+		&os.ProcAttr{Dir: "/", Env: []string{}, Files: theirs})
+	if err != nil {
+		return fmt.Errorf("start stage: %w", err)
+	}
+	return nil
+}
+
+// pass opens one descriptor that the stage is given.
+func (c *cell) pass(p passed) (*os.File, error) {
+	if p.source == "" {
+		fd, err := unix.FcntlInt(uintptr(c.spec.Helper.fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("pass helper: %w", err)
+		}
+		return os.NewFile(uintptr(fd), "helper"), nil
+	}
+	fd, err := c.runner.detach(p, c.facts)
+	if err != nil {
+		return nil, fmt.Errorf("detach mount: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "mount"), nil
+}
+
+// admit waits for the cell to stand, compares it with the plan, has that
+// recorded, and opens the barrier. It returns nil once the tool executes.
+func (c *cell) admit(ctx context.Context) error {
+	deadline := time.Now().Add(setupTime)
+	report, err := c.expect(c.barrier, stage.MsgReport, deadline)
+	if err != nil {
+		return c.interrupted(ctx, err)
+	}
+	ready, err := c.expect(c.control, stage.MsgReady, deadline)
+	if err != nil {
+		return c.interrupted(ctx, err)
+	}
+	c.initPID = ready.pid
+	c.result.Timings.Ready = time.Since(c.begin)
+	a, err := c.attest(report, ready)
+	if err != nil {
+		return err
+	}
+	c.result.Attested = a.Digest
+	if err := c.rec.Attested(ctx, a); err != nil {
+		return &RecordError{"attested", err}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.drain()
+	if _, err := c.barrier.Write([]byte{'G'}); err != nil {
+		return fmt.Errorf("open barrier: %w", err)
+	}
+	if err := c.executed(deadline); err != nil {
+		return c.interrupted(ctx, err)
+	}
+	c.result.Timings.Started = time.Since(c.begin)
+	return nil
+}
+
+// interrupted prefers the caller's reason over its consequence.
+func (c *cell) interrupted(ctx context.Context, err error) error {
+	if cause := ctx.Err(); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// expect receives one message of the given kind. A failed step, or silence, is
+// a *SetupError.
+func (c *cell) expect(f *os.File, kind uint32, deadline time.Time) (message, error) {
+	m, err := receive(f, deadline)
+	if err == io.EOF && f == c.barrier {
+		// the failing process may have been one that reports on control
+		m, err = receive(c.control, deadline)
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return m, &SetupError{Op: "stage", Index: -1, Errno: syscall.ETIMEDOUT}
+	case err == io.EOF:
+		return m, &SetupError{Op: "stage", Index: -1}
+	case err != nil:
+		return m, fmt.Errorf("receive from stage: %w", err)
+	case m.kind == stage.MsgFail:
+		return m, &SetupError{Op: m.code.String(), Index: m.index, Errno: m.errno(), What: c.plan.text(m.index)}
+	case m.kind != kind:
+		return m, fmt.Errorf("receive from stage: unexpected message %d", m.kind)
+	}
+	return m, nil
+}
+
+// executed waits for the barrier to close, which happens by exec alone, or for
+// the errno of a failed exec.
+func (c *cell) executed(deadline time.Time) error {
+	m, err := receive(c.barrier, deadline)
+	switch {
+	case err == io.EOF:
+		return nil
+	case err != nil:
+		return fmt.Errorf("await exec: %w", err)
+	case m.kind == stage.MsgNoExec:
+		return &ExecError{c.spec.Argv[0], m.errno()}
+	}
+	return fmt.Errorf("await exec: unexpected message %d", m.kind)
+}
+
+// drain starts to read both outputs and to feed stdin.
+func (c *cell) drain() {
+	c.out, c.err = newCapturer(c.plan.limits.Output), newCapturer(c.plan.limits.Output)
+	c.drains.Add(3)
+	go func() { defer c.drains.Done(); c.out.drain(c.stdout) }()
+	go func() { defer c.drains.Done(); c.err.drain(c.stderr) }()
+	in := c.stdin
+	go func() {
+		defer c.drains.Done()
+		// a tool that does not read its input ends this with EPIPE
+		in.Write(c.spec.Stdin)
+		in.Close()
+	}()
+}

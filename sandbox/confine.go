@@ -1,0 +1,93 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox
+
+import (
+	"sync"
+
+	"github.com/holdfast-run/holdfast/sandbox/internal/bpf"
+	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
+	"golang.org/x/sys/unix"
+)
+
+// namespaces of every cell.
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC |
+	unix.CLONE_NEWUTS | unix.CLONE_NEWNET | unix.CLONE_NEWCGROUP
+
+// securebits lock what a user id 0 or a change of ids could give back: NOROOT,
+// NO_SETUID_FIXUP and NO_CAP_AMBIENT_RAISE with their locks, and the lock of
+// KEEP_CAPS.
+const securebits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
+
+// enter leaves root, if the runner is root, and enters the namespaces.
+func (b *builder) enter(f Facts) {
+	uid, gid := uint32(f.Identity.UID), uint32(f.Identity.GID)
+	if f.UID == 0 {
+		b.add(op{code: stage.SetID, a: uid, b: gid})
+	}
+	b.add(op{code: stage.Unshare, x: [3]uint64{namespaces}})
+	b.add(op{code: stage.Map, a: uid, b: gid})
+}
+
+// confine takes everything from the process that becomes the tool. The order
+// is that of what each step needs: capabilities to lock securebits,
+// no_new_privs before a filter, the filter last.
+func (b *builder) confine(s Spec, f Facts, l Limits) {
+	b.add(op{code: stage.Keyring, phase: 2})
+	for _, r := range rlimits(f, l) {
+		b.add(op{code: stage.Rlimit, phase: 2, a: r.resource, x: [3]uint64{r.value, r.value}})
+	}
+	b.add(op{code: stage.Umask, phase: 2, a: 0o022})
+	b.add(op{code: stage.Chdir, phase: 2, text: directory(s)})
+	b.add(op{code: stage.Caps, phase: 2, x: [3]uint64{securebits}})
+	b.add(op{code: stage.NNP, phase: 2})
+	b.add(op{code: stage.Close, phase: 2})
+	b.add(op{code: stage.Seccomp, phase: 2, text: filter(f.Memory != "approximate")})
+	b.add(op{code: stage.Report, phase: 2})
+	exec := op{code: stage.Exec, phase: 2, text: s.Argv[0]}
+	if s.Helper != nil {
+		exec.flags, exec.a, exec.text = stage.FlagFD, uint32(len(b.passed)), ""
+		b.passed = append(b.passed, passed{})
+	}
+	b.add(exec)
+}
+
+type rlimit struct {
+	resource uint32
+	value    uint64
+}
+
+func rlimits(f Facts, l Limits) []rlimit {
+	list := []rlimit{
+		{unix.RLIMIT_CORE, 0},
+		{unix.RLIMIT_NOFILE, uint64(l.Files)},
+		{unix.RLIMIT_FSIZE, uint64(l.FileSize)},
+		{unix.RLIMIT_NPROC, uint64(l.Processes)},
+		{unix.RLIMIT_MEMLOCK, 64 << 10},
+		{unix.RLIMIT_NICE, 0},
+		{unix.RLIMIT_RTPRIO, 0},
+		{unix.RLIMIT_MSGQUEUE, 64 << 10},
+		{unix.RLIMIT_SIGPENDING, 256},
+	}
+	if f.Memory == "approximate" {
+		// per process; the runner samples the sum
+		list = append(list, rlimit{unix.RLIMIT_AS, uint64(l.Memory)})
+	}
+	return list
+}
+
+var (
+	plainFilter  = sync.OnceValue(func() string { return assemble(bpf.Options{}) })
+	sharedFilter = sync.OnceValue(func() string { return assemble(bpf.Options{SharedMemory: true}) })
+)
+
+// filter returns the encoded system-call filter. Memory files are allowed only
+// where a cgroup counts them.
+func filter(counted bool) string {
+	if counted {
+		return sharedFilter()
+	}
+	return plainFilter()
+}
+
+func assemble(o bpf.Options) string { return string(bpf.New(o).Compile().Bytes()) }

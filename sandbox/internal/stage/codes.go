@@ -1,0 +1,85 @@
+package stage
+
+// Layout of an encoded plan; the same numbers stand in stage.h.
+const (
+	Magic      = 0x314c4c4543465448
+	Version    = 1
+	HeaderSize = 64
+	OpSize     = 64
+	MaxOps     = 512
+	MaxBlob    = 8 << 20
+	MaxFDs     = 32
+	MaxArgs    = 4096
+)
+
+// Code names one operation of a plan.
+type Code uint32
+
+// Operations that this stage carries out.
+const (
+	Unshare  Code = 1
+	Map      Code = 2
+	PIDMax   Code = 4
+	Tree     Code = 5
+	Root     Code = 7
+	Tmpfs    Code = 8
+	Mkdir    Code = 9
+	Symlink  Code = 10
+	File     Code = 11
+	Proc     Code = 13
+	Hostname Code = 16
+	Pivot    Code = 20
+	Keyring  Code = 23
+	Rlimit   Code = 24
+	Caps     Code = 25
+	NNP      Code = 26
+	Close    Code = 28
+	Seccomp  Code = 29
+	Report   Code = 30
+	Exec     Code = 31
+	SetID    Code = 32
+	Umask    Code = 33
+	Chdir    Code = 34
+)
+
+var names = map[Code]string{
+	Unshare: "UNSHARE", Map: "MAP", PIDMax: "PIDMAX", Tree: "TREE", Root: "ROOT", Tmpfs: "TMPFS",
+	Mkdir: "MKDIR", Symlink: "SYMLINK", File: "FILE", Proc: "PROC", Hostname: "HOSTNAME",
+	Pivot: "PIVOT", Keyring: "KEYRING", Rlimit: "RLIMIT", Caps: "CAPS", NNP: "NNP", Close: "CLOSE",
+	Seccomp: "SECCOMP", Report: "REPORT", Exec: "EXEC", SetID: "SETID", Umask: "UMASK", Chdir: "CHDIR",
+}
+
+// String returns the name used in errors, "stage" for no operation.
+func (c Code) String() string {
+	if s, ok := names[c]; ok {
+		return s
+	}
+	return "stage"
+}
+
+// Codes returns every operation, for tests.
+func Codes() map[Code]string { return names }
+
+// Flags of an operation.
+const (
+	FlagFD   = 1 << 8
+	FlagFail = 1 << 31
+)
+
+// Descriptors the stage is started with.
+const (
+	FDControl = 3
+	FDBarrier = 4
+	FDPlan    = 5
+	FDExtra   = 6
+)
+
+// Kinds of message.
+const (
+	MsgFail   = 1
+	MsgReady  = 2
+	MsgReport = 3
+	MsgNoExec = 4
+	MsgExit   = 5
+	MsgSize   = 80
+)
