@@ -1,0 +1,116 @@
+package models_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/holdfast-run/holdfast/models"
+)
+
+func write(t *testing.T, path, text string) string {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFind(t *testing.T) {
+	dir := t.TempDir()
+	s := models.Store{Dir: filepath.Join(dir, "store")}
+	stored := write(t, filepath.Join(s.Dir, "qwen.gguf"), "x")
+	other := write(t, filepath.Join(dir, "other.bin"), "x")
+	outside := write(t, filepath.Join(dir, "outside.gguf"), "x")
+	for name, want := range map[string]models.Location{
+		"":          {Name: "reference", Embedded: true},
+		"reference": {Name: "reference", Embedded: true},
+		"qwen":      {Name: "qwen", Path: stored},
+		"qwen.gguf": {Name: "qwen", Path: stored},
+		other:       {Name: "other.bin", Path: other},
+		outside:     {Name: "outside", Path: outside},
+	} {
+		if got, err := s.Find(name); err != nil || got != want {
+			t.Errorf("Find(%q) = %+v, %v; want %+v", name, got, err, want)
+		}
+	}
+	for _, name := range []string{"none", "../outside", dir, dir + "/none.gguf", "qwen/", "."} {
+		if got, err := s.Find(name); !errors.Is(err, models.ErrNotFound) {
+			t.Errorf("Find(%q) = %+v, %v", name, got, err)
+		}
+	}
+	list, err := s.List()
+	if err != nil || len(list) != 2 || list[1].Name != "qwen" || !list[0].Embedded {
+		t.Errorf("List() = %+v, %v", list, err)
+	}
+	if list, err := (models.Store{Dir: filepath.Join(dir, "absent")}).List(); err != nil || len(list) != 1 {
+		t.Errorf("List() of an absent store = %+v, %v", list, err)
+	}
+}
+
+func TestDefaultStore(t *testing.T) {
+	for _, c := range []struct{ xdg, home, want string }{
+		{"/data", "/home/u", "/data/holdfast/models"},
+		{"", "/home/u", "/home/u/.local/share/holdfast/models"},
+		{"relative", "/home/u", "/home/u/.local/share/holdfast/models"},
+		{"", "", ""},
+	} {
+		env := map[string]string{"XDG_DATA_HOME": c.xdg, "HOME": c.home}
+		if got := models.DefaultStore(func(k string) string { return env[k] }); got.Dir != c.want {
+			t.Errorf("DefaultStore(%v) = %q, want %q", env, got.Dir, c.want)
+		}
+	}
+}
+
+func TestVerify(t *testing.T) {
+	ctx := context.Background()
+	path := write(t, filepath.Join(t.TempDir(), "m"), "weights")
+	sum := sha256.Sum256([]byte("weights"))
+	want := hex.EncodeToString(sum[:])
+	var done, total int64
+	if got, err := models.Digest(ctx, path, func(d, n int64) { done, total = d, n }); err != nil || got != want || done != 7 || total != 7 {
+		t.Errorf("Digest = %q, %v after %d of %d", got, err, done, total)
+	}
+	if err := models.Verify(ctx, path, "sha256:"+want); err != nil {
+		t.Error(err)
+	}
+	other := sha256.Sum256([]byte("other"))
+	for _, bad := range []string{hex.EncodeToString(other[:]), "", "abc", want + "00"} {
+		if err := models.Verify(ctx, path, bad); !errors.Is(err, models.ErrDigest) {
+			t.Errorf("Verify against %q gives %v", bad, err)
+		}
+	}
+	if err := models.Verify(ctx, path+"x", want); !errors.Is(err, models.ErrNotFound) {
+		t.Errorf("Verify of a missing file gives %v", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := models.Digest(ended, path, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Digest gives %v", err)
+	}
+}
+
+// TestReference holds for a program with and without the embedded model.
+func TestReference(t *testing.T) {
+	b, err := models.Reference()
+	info, infoErr := models.DescribeReference()
+	if err != nil {
+		if !errors.Is(err, models.ErrNotFound) || !errors.Is(infoErr, models.ErrNotFound) {
+			t.Errorf("without the model: %v, %v", err, infoErr)
+		}
+		return
+	}
+	if infoErr != nil || info.Size != int64(len(b)) || info.ChatTemplate == "" || info.Parameters == 0 {
+		t.Errorf("the reference model is %+v, %v", info, infoErr)
+	}
+	if len(b) > 16<<20 {
+		t.Errorf("the reference model has %d bytes, more than 16 MiB", len(b))
+	}
+}

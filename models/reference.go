@@ -1,0 +1,41 @@
+package models
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+)
+
+// ReferenceName names the embedded model wherever a model can be named.
+const ReferenceName = "reference"
+
+//go:embed reference
+var reference embed.FS
+
+// Reference returns the file of the embedded reference model. The caller owns the
+// bytes. A program that was built without the model gives an *Error wrapping
+// ErrNotFound.
+func Reference() ([]byte, error) {
+	b, err := reference.ReadFile("reference/reference.gguf")
+	if err != nil {
+		return nil, &Error{
+			Op:   "open reference model",
+			Hint: "name a model with --model, or train the reference model with `make model` and build again",
+			Err:  fmt.Errorf("%w: this program was built without it", ErrNotFound),
+		}
+	}
+	return b, nil
+}
+
+// DescribeReference inspects the embedded reference model.
+func DescribeReference() (Info, error) {
+	b, err := Reference()
+	if err != nil {
+		return Info{}, err
+	}
+	info, err := Inspect(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return Info{}, &Error{Op: "read reference model", Err: err}
+	}
+	return info, nil
+}
