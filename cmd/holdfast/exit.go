@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/loop"
+	"github.com/holdfast-run/holdfast/sandbox"
+)
+
+// The exit codes. This is the only place that knows them.
+const (
+	exitDone        = 0
+	exitInternal    = 1
+	exitUsage       = 2
+	exitSuspended   = 3
+	exitRefused     = 4
+	exitLimit       = 6
+	exitLoop        = 7
+	exitModel       = 10
+	exitContext     = 12
+	exitSandbox     = 20
+	exitLedger      = 21
+	exitDigest      = 22
+	exitInterrupted = 130
+)
+
+var exitMeanings = []struct {
+	code    int
+	meaning string
+}{
+	{exitDone, "done"},
+	{exitInternal, "internal error"},
+	{exitUsage, "usage or configuration"},
+	{exitSuspended, "suspended: something needs approval"},
+	{exitRefused, "the request was refused, or the run ended by denials"},
+	{exitLimit, "a limit was hit"},
+	{exitLoop, "loop detected"},
+	{exitModel, "model missing, unreadable or does not fit"},
+	{exitContext, "context would overflow"},
+	{exitSandbox, "sandbox cannot be built as asked"},
+	{exitLedger, "ledger cannot be written or verified"},
+	{exitDigest, "a digest does not match"},
+	{exitInterrupted, "interrupted (143: terminated)"},
+}
+
+// exitTable renders the codes for help texts; with codes given, only those.
+func exitTable(codes ...int) string {
+	var b strings.Builder
+	b.WriteString("Exit codes:\n")
+	for _, m := range exitMeanings {
+		if len(codes) == 0 || containsInt(codes, m.code) {
+			fmt.Fprintf(&b, "  %3d  %s\n", m.code, m.meaning)
+		}
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func containsInt(list []int, n int) bool {
+	for _, x := range list {
+		if x == n {
+			return true
+		}
+	}
+	return false
+}
+
+// failure is an error with its exit code and what the operator can do.
+type failure struct {
+	code int
+	err  error
+	hint string
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// silent is an ending that has already been told to the user.
+type silent struct{ code int }
+
+func (s silent) Error() string { return fmt.Sprintf("exit %d", s.code) }
+
+func usage(err error) error { return &failure{exitUsage, err, "see holdfast --help"} }
+
+func modelFailure(err error) error {
+	return &failure{exitModel, err, "give a GGUF file with -m FILE, or none for the embedded reference model"}
+}
+
+func ledgerFailure(err error) error { return &failure{exitLedger, err, ""} }
+
+// exitCode maps an error to its code.
+func exitCode(err error) int {
+	var f *failure
+	var s silent
+	switch {
+	case errors.As(err, &s):
+		return s.code
+	case errors.Is(err, loop.ErrRecord):
+		return exitLedger
+	case errors.As(err, &f):
+		return f.code
+	case errors.As(err, new(*sandbox.Error)):
+		return exitSandbox
+	case errors.Is(err, agent.ErrContext):
+		return exitContext
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitInternal
+}
+
+// hint returns what the operator can do about an error, "" if nothing is known.
+func hint(err error) string {
+	var f *failure
+	var s *sandbox.Error
+	switch {
+	case errors.As(err, &s) && s.Hint != "":
+		return s.Hint
+	case errors.As(err, &f):
+		return f.hint
+	}
+	return ""
+}
+
+// statusCode maps how a run ended to its exit code.
+func statusCode(s agent.Status) int {
+	switch s {
+	case agent.StatusDone:
+		return exitDone
+	case agent.StatusRefused, agent.StatusDenied:
+		return exitRefused
+	case agent.StatusSuspended:
+		return exitSuspended
+	case agent.StatusLimit:
+		return exitLimit
+	case agent.StatusLoop:
+		return exitLoop
+	case agent.StatusContext:
+		return exitContext
+	case agent.StatusStopped:
+		return exitInterrupted
+	}
+	return exitInternal
+}

@@ -1,0 +1,107 @@
+// Command holdfast runs an agent on a local model: it loads a GGUF model into its own
+// process, lets the model reason and propose tool calls, judges every call, runs
+// allowed ones in a sandbox, and commits each decision to a ledger before it takes
+// effect.
+//
+// This package is wiring: flags, configuration, rendering and exit codes. One file a
+// command; what a command does lives in the packages beside it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+)
+
+func main() {
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main with its surroundings as arguments. It returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop, caught := interruptible()
+	defer stop()
+
+	t := newTerminal(stdin, stdout, stderr)
+	err := newApp(t).RunContext(ctx, args)
+	if sig := caught(); sig != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		return 128 + int(sig.(syscall.Signal))
+	}
+	if err == nil {
+		return exitDone
+	}
+	if !errors.As(err, new(silent)) {
+		fmt.Fprintln(stderr, "holdfast: "+oneLine(err))
+		if h := hint(err); h != "" {
+			fmt.Fprintln(stderr, "  "+h)
+		}
+	}
+	return exitCode(err)
+}
+
+// interruptible returns a context that ends at the first SIGINT or SIGTERM; a second
+// one ends the process at once. caught tells which came first, nil if none.
+func interruptible() (ctx context.Context, stop func(), caught func() os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ch := make(chan os.Signal, 1)
+	got := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-ch:
+			signal.Stop(ch) // a second signal has its default effect
+			got <- s
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	caught = func() os.Signal {
+		select {
+		case s := <-got:
+			return s
+		default:
+			return nil
+		}
+	}
+	return ctx, func() { signal.Stop(ch); cancel() }, caught
+}
+
+// newApp declares the commands.
+func newApp(t *terminal) *cli.App {
+	return &cli.App{
+		Name:  "holdfast",
+		Usage: "run an agent on a local model, with every call judged, sandboxed and recorded",
+		Description: "The answer goes to standard output; progress and questions go to standard error.\n" +
+			"Settings come from flags, then HOLDFAST_* variables.\n\n" + exitTable(),
+		Reader: t.in, Writer: t.out, ErrWriter: t.err,
+		HideVersion:            true,
+		UseShortOptionHandling: true,
+		Commands: []*cli.Command{
+			runCommand(t), logCommand(t), modelsCommand(t), sandboxCommand(t),
+			evalCommand(t), doctorCommand(t), versionCommand(t),
+		},
+		ExitErrHandler: func(*cli.Context, error) {}, // run prints and maps errors
+		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usage(err) },
+		CommandNotFound: func(c *cli.Context, name string) {
+			fmt.Fprintf(t.err, "holdfast: no command %q; see holdfast --help\n", name)
+		},
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage(fmt.Errorf("no command %q", c.Args().First()))
+			}
+			return cli.ShowAppHelp(c)
+		},
+	}
+}
+
+// oneLine renders an error for a person: one line, nothing that moves the cursor.
+func oneLine(err error) string {
+	return inert(strings.Join(strings.Fields(err.Error()), " "))
+}

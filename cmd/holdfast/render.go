@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+)
+
+// viewer shows a run as it happens, from its committed events alone: what is on the
+// screen is in the ledger.
+type viewer struct {
+	t     *terminal
+	spans map[int64]agent.Purpose // of generations under way
+}
+
+func newViewer(t *terminal) *viewer { return &viewer{t: t, spans: map[int64]agent.Purpose{}} }
+
+// width of the texts shown on one progress line.
+const lineWidth = 160
+
+// see shows one event.
+func (v *viewer) see(e agent.Event) {
+	if s := v.line(e); s != "" {
+		v.t.printf("%s\n", s)
+	}
+}
+
+// line renders one event, "" for those that are not shown.
+func (v *viewer) line(e agent.Event) string {
+	t := v.t
+	switch b := e.Body.(type) {
+	case *agent.RunStart:
+		return t.style(styleDim, "task     ") + inertLine(b.Task.String(), lineWidth)
+	case *agent.Turned:
+		if b.Thought == nil {
+			return ""
+		}
+		return t.style(styleBold, "thought  ") + inertLine(b.Thought.String(), lineWidth)
+	case *agent.Labelled:
+		if b.Channel == agent.UserPrompt {
+			return "" // its verdict follows and says the same
+		}
+		return fmt.Sprintf("%s%s %s  %s", t.style(styleBold, "response "), v.label(b.Value), probs(b.P),
+			t.style(styleDim, inertLine(b.Reason.String(), lineWidth)))
+	case *agent.Authorised:
+		return t.style(styleDim, "plan     "+inertLine(strings.Join(b.Tools, ", "), lineWidth))
+	case *agent.Judged:
+		return v.verdict(b)
+	case *agent.Decided:
+		return v.decided(b)
+	case *agent.CallReady:
+		return t.style(styleDim, "cell     attested"+degraded(b.Degraded))
+	case *agent.CallEnd:
+		return v.ended(b)
+	case *agent.LimitHit:
+		return t.style(styleAmber, "limit    ") + fmt.Sprintf("%s (%d)", b.Which, b.Value)
+	case *agent.Failed:
+		return t.style(styleRed, "error    ") + inertLine(b.Text.String(), lineWidth)
+	}
+	return ""
+}
+
+func (v *viewer) label(l agent.Label) string {
+	switch l {
+	case agent.Benign:
+		return v.t.style(styleGreen, l.String())
+	case agent.Sensitive:
+		return v.t.style(styleAmber, l.String())
+	}
+	return v.t.style(styleRed, l.String())
+}
+
+func (v *viewer) outcome(o agent.Outcome) string {
+	switch o {
+	case agent.Allow:
+		return v.t.style(styleGreen, o.String())
+	case agent.Ask:
+		return v.t.style(styleAmber, o.String())
+	}
+	return v.t.style(styleRed, o.String())
+}
+
+func (v *viewer) verdict(b *agent.Judged) string {
+	s := fmt.Sprintf("%s%s  %s %s", v.t.style(styleBold, "verdict  "), v.outcome(b.Outcome), v.label(b.Label), probs(b.P))
+	if b.Reason != nil {
+		s += "  " + v.t.style(styleDim, inertLine(b.Reason.String(), lineWidth))
+	}
+	if b.Outcome != agent.Allow {
+		for _, w := range b.Votes {
+			if w.Outcome == b.Outcome {
+				s += "\n         " + v.t.style(styleDim, "rule "+w.Rule+": "+w.Reason)
+			}
+		}
+	}
+	return s
+}
+
+func (v *viewer) decided(b *agent.Decided) string {
+	var c agent.ToolCall
+	_ = json.Unmarshal([]byte(b.Call.String()), &c) // ours; an erased one shows empty
+	return fmt.Sprintf("%s%s %s  %s by %s%s", v.t.style(styleBold, "call     "), inertLine(b.Tool, 40),
+		inertLine(c.Args, lineWidth), v.outcome(b.Outcome), b.By, v.t.style(styleDim, grants(b.Grant)))
+}
+
+func (v *viewer) ended(b *agent.CallEnd) string {
+	s := fmt.Sprintf("result   %s in %.1f ms", b.Status, float64(b.US)/1000)
+	if b.Code != "" {
+		s += " (" + inertLine(b.Code, 60) + ")"
+	}
+	if b.Out != nil {
+		s += "  " + inertLine(b.Out.String(), lineWidth)
+	}
+	return v.t.style(styleDim, s)
+}
+
+func probs(p agent.LabelProbs) string {
+	if !p.Known() {
+		return ""
+	}
+	return fmt.Sprintf("(benign %.2f, sensitive %.2f, malicious %.2f)", p[0], p[1], p[2])
+}
+
+func grants(g agent.Grant) string {
+	s := "; " + g.Profile.String() + " profile"
+	if g.Write {
+		s += ", may write the workspace"
+	}
+	if len(g.Hosts) > 0 {
+		s += ", may reach " + strings.Join(g.Hosts, ", ")
+	}
+	return s
+}
+
+func degraded(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return "; without " + strings.Join(list, ", ")
+}

@@ -1,0 +1,218 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/ledger"
+	"github.com/holdfast-run/holdfast/runtime/loop"
+)
+
+func runCommand(t *terminal) *cli.Command {
+	return &cli.Command{
+		Name:      "run",
+		Usage:     "do one task",
+		ArgsUsage: "[PROMPT|-]",
+		Description: "Runs one task in the workspace. The answer goes to standard output, progress to standard\n" +
+			"error. With -, the prompt is read from standard input; a pipe beside a prompt is added to it.\n\n" +
+			"Examples:\n" +
+			"  holdfast run \"what is the port in server.conf?\"\n" +
+			"  holdfast run -m model.gguf -C ~/project --ask never \"count the lines of notes.txt\"\n" +
+			"  git diff | holdfast run \"which files does this change touch?\"\n\n" +
+			exitTable(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel,
+				exitContext, exitSandbox, exitLedger, exitInterrupted),
+		Flags: append(append(engineFlags(), loopFlags()...),
+			&cli.BoolFlag{Name: "json", Usage: "print the events, one JSON object a line, instead of the answer"},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"}),
+		Action: func(c *cli.Context) error { return runTask(c, t) },
+	}
+}
+
+// runTask wires one run and carries it out. What can be wrong is checked from cheap to
+// dear: flags, workspace, ledger, sandbox, model.
+func runTask(c *cli.Context, t *terminal) error {
+	if err := errors.Join(flagsFirst(c), checkAsk(c.String("ask"))); err != nil {
+		return err
+	}
+	limits, err := limitsOf(c)
+	if err != nil {
+		return err
+	}
+	dir, err := workspaceOf(c)
+	if err != nil {
+		return err
+	}
+	prompt, err := promptOf(c, t)
+	if err != nil {
+		return err
+	}
+	l, err := openLedger(c, c.String("ledger"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	w, err := openWorkplace(c.Context, dir)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	m, err := loadModel(c, t)
+	if err != nil {
+		return err
+	}
+	defer m.engine.Close()
+
+	gate, err := w.gate(m)
+	if err != nil {
+		return err
+	}
+	var judge loop.Judge = gate
+	if c.String("ask") == "always" {
+		judge = alwaysAsk{judge}
+	}
+	session, err := m.engine.NewSession()
+	if err != nil {
+		return modelFailure(err)
+	}
+	defer session.Close()
+	rec, err := l.Begin(c.Context, ledger.RunInfo{})
+	if err != nil {
+		return ledgerFailure(err)
+	}
+	defer rec.Close()
+
+	see := observer(c, t, rec.ID())
+	out, err := loop.Run(c.Context, loop.Config{
+		Model: session, Judge: judge, Executor: w.tools, Recorder: rec,
+		Approver: &approver{t, c.String("ask")}, Limits: limits,
+		Temp: c.Float64("temp"), Seed: c.Uint64("seed"), Observe: see,
+	}, loop.Task{Prompt: prompt, Model: m.used, Start: agent.RunStart{
+		Agent: "holdfast", Build: thisBuild().String(), Train: true,
+		Warnings: append(append([]string{}, m.notes...), l.Warnings()...),
+	}})
+	return conclude(c, t, l, rec.ID(), out, err)
+}
+
+// observer shows a run while it goes on: as JSON lines, as progress, or not at all.
+func observer(c *cli.Context, t *terminal, runID string) func(agent.Event) {
+	switch {
+	case c.Bool("json"):
+		return func(e agent.Event) {
+			line, err := jsonEvent(runID, e)
+			if err != nil {
+				t.printf("holdfast: encode event %d: %v\n", e.Seq, err)
+				return
+			}
+			fmt.Fprintf(t.out, "%s\n", line)
+		}
+	case c.Bool("quiet"):
+		return nil
+	}
+	return newViewer(t).see
+}
+
+// conclude prints the answer and where the record is, and maps the ending to an error.
+func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out loop.Outcome, err error) error {
+	if out.Answer != "" && !c.Bool("json") {
+		fmt.Fprintln(t.out, inert(out.Answer))
+	}
+	if !c.Bool("quiet") && !c.Bool("json") {
+		t.printf("%s\n", t.style(styleDim, summary(out, runID, l.Path())))
+	}
+	if err != nil {
+		return err
+	}
+	if code := statusCode(out.Status); code != exitDone {
+		if out.Status == agent.StatusSuspended && !c.Bool("json") {
+			t.printf("holdfast: the run needs an approval and nobody is there to give it; run it in a terminal, or with --ask never\n")
+		}
+		return silent{code}
+	}
+	return nil
+}
+
+func summary(o loop.Outcome, runID, path string) string {
+	s := fmt.Sprintf("%s: %s, %s, %s", o.Status, count(o.Steps, "step"), count(o.Calls, "call"), count(o.Denials, "denial"))
+	if o.Limit != "" {
+		s += ", limit on " + o.Limit
+	}
+	return s + fmt.Sprintf("\nrun      %s\nledger   %s", runID, path)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+const maxPrompt = 1 << 20 // bytes
+
+// promptOf takes the prompt from the arguments, standard input, or both.
+func promptOf(c *cli.Context, t *terminal) (string, error) {
+	prompt := strings.Join(c.Args().Slice(), " ")
+	if prompt == "-" || (prompt != "" && piped(t.in)) {
+		b, err := io.ReadAll(io.LimitReader(t.in, maxPrompt+1))
+		if err != nil {
+			return "", usage(fmt.Errorf("read standard input: %w", err))
+		}
+		if len(b) > maxPrompt {
+			return "", usage(fmt.Errorf("standard input is longer than %d bytes", maxPrompt))
+		}
+		text := strings.TrimSpace(string(b))
+		if prompt == "-" {
+			prompt = text
+		} else if text != "" {
+			prompt += "\n\n" + text
+		}
+	}
+	if prompt = strings.TrimSpace(strings.ToValidUTF8(prompt, "�")); prompt == "" {
+		return "", usage(errors.New("no prompt; give one as an argument, or - to read it from standard input"))
+	}
+	return prompt, nil
+}
+
+// piped reports whether standard input is a pipe or a file, not a terminal or /dev/null.
+func piped(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && (info.Mode()&os.ModeNamedPipe != 0 || info.Mode().IsRegular())
+}
+
+// progress is one line of long work on a terminal; elsewhere it is silent.
+type progress struct {
+	t     *terminal
+	what  string
+	began time.Time
+	shown bool
+}
+
+func newProgress(t *terminal, what string) *progress {
+	return &progress{t: t, what: what, began: time.Now()}
+}
+
+// set shows how much is done, from 0 to 1, once the work has taken a noticeable time.
+func (p *progress) set(done float32) {
+	if !p.t.color || time.Since(p.began) < 300*time.Millisecond || done <= 0 {
+		return
+	}
+	left := time.Duration(float64(time.Since(p.began)) * (1 - float64(done)) / float64(done))
+	p.shown = true
+	p.t.printf("\r\x1b[K%s %3.0f%%, %s left", inertLine(p.what, 60), 100*done, left.Round(100*time.Millisecond))
+}
+
+func (p *progress) done() {
+	if p.shown {
+		p.t.printf("\r\x1b[K")
+	}
+}

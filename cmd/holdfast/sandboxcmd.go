@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/ledger"
+	"github.com/holdfast-run/holdfast/runtime/loop"
+)
+
+func sandboxCommand(t *terminal) *cli.Command {
+	return &cli.Command{
+		Name:  "sandbox",
+		Usage: "examine the sandbox, or run a command in a cell",
+		Subcommands: []*cli.Command{
+			{
+				Name:  "doctor",
+				Usage: "examine the sandbox on this machine, layer by layer",
+				Description: "Example:\n  holdfast sandbox doctor\n\n" +
+					exitTable(exitDone, exitSandbox),
+				Action: func(c *cli.Context) error { return printSandbox(c, t) },
+			},
+			{
+				Name:      "run",
+				Usage:     "run a command in a cell, judged by you and recorded",
+				ArgsUsage: "-- COMMAND [ARG...]",
+				Description: "The cell sees the workspace as /work, read-only unless --write is given, and has no network.\n\n" +
+					"Example:\n  holdfast sandbox run -C ~/project -- wc -l README.md\n\n" +
+					"The exit code is the command's, or one of these.\n" +
+					exitTable(exitUsage, exitSandbox, exitLedger, exitInterrupted),
+				Flags: []cli.Flag{dirFlag(), ledgerFlag(),
+					&cli.BoolFlag{Name: "write", Usage: "let the command change the workspace"}},
+				Action: func(c *cli.Context) error { return sandboxRun(c, t) },
+			},
+		},
+	}
+}
+
+// sandboxRun runs one command of the operator as a run of its own.
+func sandboxRun(c *cli.Context, t *terminal) error {
+	if !c.Args().Present() {
+		return usage(errors.New("no command to run"))
+	}
+	dir, err := workspaceOf(c)
+	if err != nil {
+		return err
+	}
+	l, err := openLedger(c, c.String("ledger"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	w, err := openWorkplace(c.Context, dir)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	rec, err := l.Begin(c.Context, ledger.RunInfo{})
+	if err != nil {
+		return ledgerFailure(err)
+	}
+	defer rec.Close()
+	command := quoteAll(c.Args().Slice())
+	code := exitInternal
+	out, err := loop.Run(c.Context, loop.Config{
+		Model: &operatorModel{command: command}, Judge: operatorJudge{c.Bool("write")},
+		Executor: w.tools, Recorder: rec, Approver: &approver{t, "never"},
+		Observe: func(e agent.Event) {
+			if b, ok := e.Body.(*agent.CallEnd); ok {
+				fmt.Fprintln(t.out, b.Out.String())
+				code = b.Exit
+			}
+		},
+	}, loop.Task{Prompt: command, Start: agent.RunStart{Agent: "operator", Build: thisBuild().String()}})
+	if err != nil {
+		return err
+	}
+	if out.Status != agent.StatusDone {
+		return silent{statusCode(out.Status)}
+	}
+	if code != 0 {
+		return silent{code}
+	}
+	return nil
+}
+
+// quoteAll joins words into a command line for /bin/sh that means exactly these words.
+func quoteAll(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	}
+	return strings.Join(q, " ")
+}

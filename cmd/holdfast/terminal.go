@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"golang.org/x/term"
+
+	"github.com/holdfast-run/holdfast/tools/toolbox"
+)
+
+// terminal is where a command reads and writes. It is safe for concurrent use in what
+// it writes to err.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+	asks     bool // a person can be asked: input and error output are terminals
+	color    bool
+
+	mu    sync.Mutex
+	lines *bufio.Reader
+}
+
+func newTerminal(in io.Reader, out, errw io.Writer) *terminal {
+	t := &terminal{in: in, out: out, err: errw}
+	inTTY, errTTY := isTTY(in), isTTY(errw)
+	t.asks = inTTY && errTTY
+	t.color = errTTY && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != ""
+	return t
+}
+
+func isTTY(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// printf writes progress to standard error.
+func (t *terminal) printf(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(t.err, format, args...)
+}
+
+// readLine reads one line of a person's input.
+func (t *terminal) readLine() (string, error) {
+	if t.lines == nil {
+		t.lines = bufio.NewReader(t.in)
+	}
+	s, err := t.lines.ReadString('\n')
+	if err != nil && s == "" {
+		return "", err
+	}
+	return strings.TrimSpace(s), nil
+}
+
+// The styles of progress lines; plain where the terminal has no color.
+const (
+	styleDim   = "2"
+	styleBold  = "1"
+	styleGreen = "32"
+	styleAmber = "33"
+	styleRed   = "31"
+)
+
+func (t *terminal) style(code, s string) string {
+	if !t.color {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// inert makes text safe to show: whatever acts on a terminal, reorders or hides text is
+// spelled out; line breaks and tabs are kept.
+func inert(s string) string { return zeroWidth.Replace(toolbox.Inert(s, "\n\t")) }
+
+// zeroWidth spells out the joiners that scripts and emoji use: harmless in a tool's
+// output, but a person who approves a call must see every character of it.
+var zeroWidth = strings.NewReplacer("\u200c", `\u200c`, "\u200d", `\u200d`)
+
+// inertLine is inert on one line, cut visibly at n runes.
+func inertLine(s string, n int) string {
+	s = strings.NewReplacer("\n", "\\n", "\t", "\\t").Replace(inert(s))
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return string(r[:n]) + fmt.Sprintf("… (%d characters more)", len(r)-n)
+}

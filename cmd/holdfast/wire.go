@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-run/holdfast/inference"
+	"github.com/holdfast-run/holdfast/models"
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/frame"
+	"github.com/holdfast-run/holdfast/runtime/loop"
+	"github.com/holdfast-run/holdfast/safety"
+	"github.com/holdfast-run/holdfast/safety/review"
+	"github.com/holdfast-run/holdfast/sandbox"
+	"github.com/holdfast-run/holdfast/tools"
+)
+
+// loadedModel is a model in memory, with what is recorded of it.
+type loadedModel struct {
+	engine *inference.Engine
+	used   agent.ModelUsed
+	cuts   review.Thresholds
+	notes  []string // warnings
+}
+
+// loadModel finds, checks and loads the model that the flags name.
+func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
+	f, err := openModel(c.Context, c.String("model"))
+	if err != nil {
+		return nil, err
+	}
+	p := newProgress(t, "loading "+f.Name)
+	engine, err := inference.Load(c.Context, inference.Config{
+		Path: f.Path, Image: f.image, Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"),
+		Threads: c.Int("threads"), Progress: p.set,
+	})
+	p.done()
+	if err != nil {
+		return nil, modelFailure(fmt.Errorf("load model %s: %w", f.Name, err))
+	}
+	info := f.info
+	m := &loadedModel{engine: engine, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: info.Name,
+		Engine: inference.Build(), Ctx: engine.ContextSize(), Detail: agent.JSON(info)}}
+	m.cuts, m.notes = thresholds(info)
+	return m, nil
+}
+
+// thresholds takes a model's calibration from its file. A model trained on other
+// frames than this build's is not calibrated for them.
+func thresholds(info models.Info) (review.Thresholds, []string) {
+	var notes []string
+	d, trained := info.Meta["holdfast.frames.digest"]
+	if trained && d != frame.Digest() {
+		notes = append(notes, "the model was trained on other prompts than this build sends")
+	}
+	cut := review.Cut{}
+	_, err := fmt.Sscanf(info.Meta["holdfast.thresholds"], "refuse=%g ask=%g", &cut.Refuse, &cut.Ask)
+	t := review.Thresholds{Prompt: cut, Call: cut, Response: cut}
+	if err != nil || t.Validate() != nil || d != frame.Digest() {
+		return review.Uncalibrated(), append(notes, "the model's label probabilities are not calibrated")
+	}
+	return t, notes
+}
+
+// workplace is a workspace with its tools and judge.
+type workplace struct {
+	runner *sandbox.Runner
+	tools  *tools.Registry
+	root   *os.Root
+}
+
+func openWorkplace(ctx context.Context, dir string) (*workplace, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, &failure{exitUsage, fmt.Errorf("open workspace: %w", err), "give a readable folder with -C DIR"}
+	}
+	runner, err := sandbox.New(ctx, sandbox.Config{})
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	reg, err := tools.New(tools.Config{Runner: runner, Workspace: dir})
+	if err != nil {
+		return nil, errors.Join(err, runner.Close(), root.Close())
+	}
+	return &workplace{runner, reg, root}, nil
+}
+
+func (w *workplace) Close() error { return errors.Join(w.runner.Close(), w.root.Close()) }
+
+// exists reports whether a path of the workspace names something; when it cannot tell,
+// it does.
+func (w *workplace) exists(path string) bool {
+	_, err := w.root.Lstat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+// gate is the judge of a run on this workspace with this model.
+func (w *workplace) gate(m *loadedModel) (*safety.Gate, error) {
+	return safety.New(safety.Options{Thresholds: m.cuts, Exists: w.exists})
+}
+
+// alwaysAsk lowers every allowed call that has an effect to a question.
+type alwaysAsk struct{ loop.Judge }
+
+// Call implements loop.Judge.
+func (j alwaysAsk) Call(ctx context.Context, g agent.Generator, c agent.Conversation, p agent.Proposal) (agent.Verdict, error) {
+	v, err := j.Judge.Call(ctx, g, c, p)
+	if p.Spec.Effect.Rank() > agent.Read.Rank() && v.Outcome == agent.Allow {
+		v.Outcome = agent.Ask
+		v.Votes = append(v.Votes, agent.Vote{Rule: "ask.always", Outcome: agent.Ask, Reason: "the operator asked to see every effect"})
+	}
+	return v, err
+}
