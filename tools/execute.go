@@ -70,20 +70,20 @@ func (r *Registry) inCell(ctx context.Context, p agent.Permit, t tool, c agent.T
 		return agent.Observation{}, err
 	}
 	res, err := r.config.Runner.Run(ctx, spec, &recorder{j: j, call: c.ID, decision: spec.Grants.Decision})
-	if err != nil && !(c.Tool == RunCommand && errors.Is(err, sandbox.ErrExec)) {
+	if c.Tool == RunCommand && errors.Is(err, sandbox.ErrExec) { // the cell was fine
+		return agent.Observation{Status: agent.CallError, Code: "exec", Text: "error: there is no shell to run commands"}, nil
+	}
+	if err != nil {
 		return agent.Observation{}, err
 	}
 	var o agent.Observation
-	switch {
-	case err != nil: // a machine without /bin/sh: the cell was fine
-		o = agent.Observation{Status: agent.CallError, Code: "exec", Text: "error: there is no shell to run commands"}
-	case c.Tool == RunCommand:
+	if c.Tool == RunCommand {
 		o = command(res)
-	default:
-		o, err = helper(res)
+	} else if o, err = helper(res); err != nil {
+		return agent.Observation{}, err
 	}
 	o.Sandbox = account(res)
-	return o, err
+	return o, nil
 }
 
 // cell describes the cell of a call: what the tool needs, within the grant.

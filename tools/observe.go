@@ -53,7 +53,6 @@ func helper(res sandbox.Result) (agent.Observation, error) {
 var limits = map[sandbox.LimitKind]struct{ code, text string }{
 	sandbox.LimitTime:      {"limit_time", "error: stopped at the time limit"},
 	sandbox.LimitMemory:    {"limit_memory", "error: stopped at the memory limit"},
-	sandbox.LimitCPU:       {"limit_cpu", "error: stopped at the processor limit"},
 	sandbox.LimitFileSize:  {"limit_filesize", "error: stopped at the file size limit"},
 	sandbox.LimitCancelled: {"cancelled", "error: stopped"},
 }
