@@ -127,8 +127,8 @@ func TestDecideIsMonotonic(t *testing.T) {
 				worse("taint", w, review)
 			}
 			for _, e := range declared.effects {
-				// A sensitive read is not undone by a transaction, so that rule 10 makes one
-				// exception: a fresh write is allowed where it would be asked about.
+				// Rule 10 makes one exception: a fresh write can be undone, a sensitive read
+				// cannot.
 				if e.Rank() > in.Effect.Rank() && !(e == agent.Write && in.Fresh && in.Covered) {
 					w := in
 					w.Effect = e
