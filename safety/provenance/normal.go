@@ -1,7 +1,6 @@
 package provenance
 
 import (
-	"path"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -94,14 +93,6 @@ func quote(r rune) bool {
 
 // bare is the normal form of one value, without quotation marks around it.
 func bare(s string) string { return strings.Trim(Normal(s), "' ") }
-
-// cleanPath is the shortest form of a path, "." for the workspace itself.
-func cleanPath(p string) string {
-	if p == "" {
-		return "."
-	}
-	return path.Clean(p)
-}
 
 // named reports whether value stands in text as a whole: not inside a longer word,
 // path, address or URL. Both are in normal form. A value without a letter or a digit is

@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,11 +151,8 @@ func (r *Record) Origin(value string, role agent.ArgRole) agent.Origin {
 	}
 	v := bare(value)
 	isPath := role == agent.RolePath
-	if isPath && cleanPath(v) == "." {
-		return agent.Origin{Source: agent.SourceOperator} // the workspace itself
-	}
 	for _, t := range r.user {
-		if named(t.normal(), v) || isPath && namesPath(t.normal(), cleanPath(v)) {
+		if named(t.normal(), v) || isPath && namesPath(t.normal(), path.Clean(v)) {
 			return agent.Origin{Source: agent.SourceUser}
 		}
 	}

@@ -36,7 +36,7 @@ func from(tool, id, text string) agent.Message {
 }
 
 func TestOrigin(t *testing.T) {
-	const user, tool, model, operator = agent.SourceUser, agent.SourceTool, agent.SourceModel, agent.SourceOperator
+	const user, tool, model = agent.SourceUser, agent.SourceTool, agent.SourceModel
 	for _, tt := range []struct {
 		name, prompt, response string
 		role                   agent.ArgRole
@@ -54,7 +54,6 @@ func TestOrigin(t *testing.T) {
 		{"FindsValueAfterColon", "to:ann@example.org", "", agent.RoleTarget, "ann@example.org", user},
 		{"FindsURL", "fetch https://example.org/a?b=1.", "", agent.RoleTarget, "https://example.org/a?b=1", user},
 		{"KeepsTheUsersValueWhateverToolsSay", "pay DE02 1203", "the IBAN is DE02 1203", agent.RoleTarget, "DE02 1203", user},
-		{"TrustsTheWorkspace", "list the files", "", agent.RolePath, ".", operator},
 
 		{"RejectsPartOfPath", "read docs/summary.md", "", agent.RolePath, "summary.md", model},
 		{"RejectsPartOfName", "read my-notes.md", "", agent.RolePath, "notes.md", model},
@@ -65,6 +64,8 @@ func TestOrigin(t *testing.T) {
 		{"RejectsAbsoluteForRelative", "write etc/passwd", "", agent.RolePath, "/etc/passwd", model},
 		{"RejectsEscapeBuiltOfNamedParts", "read a/b.txt", "", agent.RolePath, "../a/b.txt", model},
 		{"RejectsPunctuation", "so ... go on / stop", "", agent.RolePath, "/", model},
+		{"RejectsTheWholeWorkspace", "delete a.txt. Now", "", agent.RolePath, ".", model},
+		{"RejectsEmptyPath", "delete a.txt", "", agent.RolePath, "", model},
 		{"RejectsDots", "wait .. then", "", agent.RolePath, "..", model},
 		{"RejectsEmptyTarget", "mail ann", "", agent.RoleTarget, "", model},
 		{"RejectsWordsOfTheSystemMessage", "hello", "", agent.RolePath, "folder", model},
