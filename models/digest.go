@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -19,24 +18,10 @@ func Digest(ctx context.Context, file string, progress func(done, total int64)) 
 	}
 	defer f.Close()
 	h := sha256.New()
-	buf := make([]byte, 1<<20)
-	for done := int64(0); ; {
-		if err := ctx.Err(); err != nil {
-			return "", &Error{Op: "read model " + quotePath(file), Err: err}
-		}
-		n, err := f.Read(buf)
-		h.Write(buf[:n])
-		done += int64(n)
-		if n > 0 && progress != nil {
-			progress(done, size)
-		}
-		if err == io.EOF {
-			return hex.EncodeToString(h.Sum(nil)), nil
-		}
-		if err != nil {
-			return "", &Error{Op: "read model " + quotePath(file), Err: cause(err)}
-		}
+	if _, err := copyTo(ctx, h, f, size, progress); err != nil {
+		return "", &Error{Op: "read model " + quotePath(file), Err: cause(err)}
 	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Verify reports whether a file has the SHA-256 want, in hex, with or without

@@ -1,9 +1,9 @@
-// Package models finds, checks, describes and verifies model files, and holds the
-// embedded reference model.
+// Package models finds, imports, checks, describes and verifies model files, and
+// holds the embedded reference model.
 //
 // A GGUF file is untrusted input: Inspect reads nothing but its header and refuses
 // what is truncated, contradictory or built to hurt, before llama.cpp maps the
-// file. The package never loads a model, never writes a file and never opens a
+// file. The package never loads a model, never writes outside a Store and never opens a
 // connection; it imports the standard library alone. Its functions and values may
 // be used by several goroutines at once.
 package models

@@ -114,3 +114,55 @@ func TestReference(t *testing.T) {
 		t.Errorf("the reference model has %d bytes, more than 16 MiB", len(b))
 	}
 }
+
+func TestImport(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	s := models.Store{Dir: filepath.Join(dir, "deep", "store")}
+	src := write(t, filepath.Join(dir, "tiny.gguf"), string(good()))
+	sum := sha256.Sum256(good())
+	want := hex.EncodeToString(sum[:])
+	loc, digest, err := s.Import(ctx, src, "", want, nil)
+	if err != nil || loc.Name != "tiny" || digest != want {
+		t.Fatalf("Import = %+v, %q, %v", loc, digest, err)
+	}
+	if found, err := s.Find("tiny"); err != nil || found != loc || models.Verify(ctx, found.Path, want) != nil {
+		t.Errorf("Find = %+v, %v", found, err)
+	}
+	broken := write(t, filepath.Join(dir, "broken.gguf"), string(good()[:200]))
+	for _, c := range []struct {
+		name, file, as, digest string
+		want                   error
+	}{
+		{"SameName", src, "", "", models.ErrExists},
+		{"BrokenFile", broken, "", "", models.ErrFormat},
+		{"WrongDigest", src, "other", want[1:] + "0", models.ErrDigest},
+		{"MissingFile", filepath.Join(dir, "none"), "", "", models.ErrNotFound},
+	} {
+		t.Run("Refuses"+c.name, func(t *testing.T) {
+			if _, _, err := s.Import(ctx, c.file, c.as, c.digest, nil); !errors.Is(err, c.want) {
+				t.Errorf("error %v, want %v", err, c.want)
+			}
+		})
+	}
+	for _, name := range []string{"../x", "a/b", ".hidden", "-m", "reference", "a b", "x\x1b"} {
+		if _, _, err := s.Import(ctx, src, name, "", nil); err == nil {
+			t.Errorf("imported as %q", name)
+		}
+	}
+	if entries, err := os.ReadDir(s.Dir); err != nil || len(entries) != 1 {
+		t.Errorf("the store holds %v, %v", entries, err)
+	}
+	if err := s.Remove("../../tiny"); !errors.Is(err, models.ErrNotFound) {
+		t.Errorf("Remove outside gives %v", err)
+	}
+	if err := s.Remove("tiny"); err != nil {
+		t.Error(err)
+	}
+	if err := s.Remove("tiny"); !errors.Is(err, models.ErrNotFound) {
+		t.Errorf("a second Remove gives %v", err)
+	}
+	if _, _, err := (models.Store{}).Import(ctx, src, "", "", nil); err == nil {
+		t.Error("imported into no store")
+	}
+}
