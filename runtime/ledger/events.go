@@ -105,15 +105,23 @@ func (rd *reader) page(ctx context.Context) ([]eventRow, error) {
 	return out, rows.Err()
 }
 
-// event checks the row against the chain and decodes it.
-func (rd *reader) event(ctx context.Context, r *eventRow) (agent.Event, error) {
+// link checks the row against the chain.
+func (rd *reader) link(r *eventRow) error {
 	if r.seq != rd.last+1 || !bytes.Equal(r.prev, rd.prev) {
-		return agent.Event{}, fmt.Errorf("%w: event %d does not follow event %d", ErrDamaged, r.seq, rd.last)
+		return fmt.Errorf("%w: event %d does not follow event %d", ErrDamaged, r.seq, rd.last)
 	}
 	if sum := r.sum(rd.row.origin); !bytes.Equal(sum[:], r.hash) {
-		return agent.Event{}, fmt.Errorf("%w: event %d does not have its hash", ErrDamaged, r.seq)
+		return fmt.Errorf("%w: event %d does not have its hash", ErrDamaged, r.seq)
 	}
 	rd.last, rd.prev = r.seq, r.hash
+	return nil
+}
+
+// event checks the row against the chain and decodes it.
+func (rd *reader) event(ctx context.Context, r *eventRow) (agent.Event, error) {
+	if err := rd.link(r); err != nil {
+		return agent.Event{}, err
+	}
 	body, err := decode(r.kind, r.payload)
 	if err != nil {
 		return agent.Event{}, fmt.Errorf("event %d: %w", r.seq, err)
