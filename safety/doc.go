@@ -17,6 +17,6 @@
 // piece, the malicious pieces are held back, and what is left is labelled once more; if
 // that is still malicious, the model sees none of it.
 //
-// The package starts nothing, writes nothing and keeps nothing between calls. It
-// protects a run only as far as its tools are declared rightly.
+// The package starts nothing, writes nothing, and remembers nothing that would change a
+// verdict. It protects a run only as far as its tools are declared rightly.
 package safety

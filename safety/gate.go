@@ -36,11 +36,12 @@ func (o Options) Validate() error {
 	return errors.Join(append(errs, review.Options{Thresholds: o.Thresholds, MaxTokens: o.MaxTokens}.Validate())...)
 }
 
-// Gate is the judge of runs. It keeps nothing between calls and is safe for use by
-// several runs at once. The zero Gate denies everything.
+// Gate is the judge of runs. It keeps nothing between calls that would change a verdict,
+// and is safe for use by several runs at once. The zero Gate denies everything.
 type Gate struct {
 	opts   Options
 	review *review.Reviewer
+	memo   provenance.Memo
 }
 
 // New returns a Gate, or every fault of its settings.
@@ -146,7 +147,7 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (Input, []agent.Sin
 	if p.Spec.Name != p.Call.Tool {
 		return Input{}, nil, errors.New("the declaration is of another tool")
 	}
-	rec := provenance.Read(c)
+	rec := provenance.Read(c, &g.memo)
 	sinks, err := rec.Sinks(p.Call, p.Spec)
 	if err != nil {
 		return Input{}, nil, err

@@ -59,7 +59,7 @@ func TestCommandOrigin(t *testing.T) {
 		{"ReadOfNamedFileThatToolSuggestsToo", "read the note", "wc -l", user},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := provenance.Read(said(tt.prompt, note)).Origin(tt.line, agent.RoleCommand); got.Source != tt.want {
+			if got := provenance.Read(said(tt.prompt, note), nil).Origin(tt.line, agent.RoleCommand); got.Source != tt.want {
 				t.Fatalf("origin of %q is %v, want %v", tt.line, got.Source, tt.want)
 			}
 		})
@@ -76,7 +76,7 @@ func TestCommandVectorIsOneSink(t *testing.T) {
 		`{"argv":["cat",7]}`:                agent.SourceModel,
 		`{"argv":["rm","a.txt"]}`:           agent.SourceModel,
 	} {
-		sinks, err := provenance.Read(said("show a.txt")).Sinks(agent.ToolCall{Tool: "run", Args: args}, spec)
+		sinks, err := provenance.Read(said("show a.txt"), nil).Sinks(agent.ToolCall{Tool: "run", Args: args}, spec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func FuzzTrace(f *testing.F) {
 			t.Fatalf("normal form of %q is %q, and of that %q", txt, n, again)
 		}
 		provenance.ParseCommand(value).Reads()
-		rec := provenance.Read(said("qqq", txt))
+		rec := provenance.Read(said("qqq", txt), nil)
 		for _, role := range []agent.ArgRole{agent.RoleTarget, agent.RolePath, agent.RoleCommand, ""} {
 			o := rec.Origin(value, role)
 			if role == agent.RoleTarget && o.Trusted() && provenance.Normal(value) != "qqq" && n != "" && len(value) > 5 {

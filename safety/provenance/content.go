@@ -35,40 +35,46 @@ func (r *Record) Borrows(call agent.ToolCall, spec agent.ToolSpec) (bool, error)
 	return false, nil
 }
 
-// borrowed looks for the marks of one value in every untrusted text.
+// borrowed looks for one value, or the marks of it, in every untrusted text.
 func (r *Record) borrowed(v string) bool {
 	if v == "" || len(r.foreign) == 0 {
 		return false
 	}
-	marks, first := r.marks(v)
+	whole := !r.userWrote(v)
+	m := r.marks(v)
 	for _, t := range r.foreign {
-		if !r.userWrote(v) && (named(t.normal(), v) || len(v) >= 4 && strings.Contains(t.normal(), v)) {
-			return true
-		}
-		if holds(t.normal(), marks, first) {
+		txt := t.normal()
+		if whole && (named(txt, v) || len(v) >= 4 && strings.Contains(txt, v)) || m.in(txt) {
 			return true
 		}
 	}
 	return false
 }
 
-// marks lists what in a value would not stand in another text by chance: its passages,
-// and the words that look like values. first holds the words that passages begin with.
-func (r *Record) marks(v string) (marks, first map[string]bool) {
-	marks, first = map[string]bool{}, map[string]bool{}
+// marks is what in a value would not stand in another text by chance.
+type marks struct {
+	values   map[string]bool // words that look like values
+	passages map[string]bool // four words in a row
+	seen     [4096]bool      // by stamp, a cheap first look at both
+}
+
+func (r *Record) marks(v string) *marks {
+	m := &marks{values: map[string]bool{}, passages: map[string]bool{}}
 	words := strings.Split(v, " ")
 	for i, w := range words {
-		if w = strings.Trim(w, trimmed); valueLike(w) && !r.userWrote(w) {
-			marks[w] = true
+		if bare := strings.Trim(w, trimmed); valueLike(bare) && !r.userWrote(bare) {
+			m.values[bare] = true
+			m.seen[stamp(bare, 0)] = true
 		}
-		if i+shingle <= len(words) {
-			p := strings.Join(words[i:i+shingle], " ")
-			if !r.userHolds(p) {
-				marks[p], first[words[i]] = true, true
-			}
+		if i+shingle > len(words) || w == "" {
+			continue
+		}
+		if p := strings.Join(words[i:i+shingle], " "); !r.userHolds(p) {
+			m.passages[p] = true
+			m.seen[stamp(w, p[len(w)+1])] = true
 		}
 	}
-	return marks, first
+	return m
 }
 
 const trimmed = `.,;:!?'()[]{}<>`
@@ -76,30 +82,40 @@ const trimmed = `.,;:!?'()[]{}<>`
 // valueLike knows words that carry data: an address, a path, anything with a digit.
 func valueLike(w string) bool { return len(w) >= 6 && strings.ContainsAny(w, "0123456789@/") }
 
-// holds reports whether the text has one of the marks. In normal form words stand one
+// stamp is a number by which most words, with the byte that the next one begins with,
+// differ.
+func stamp(w string, next byte) uint {
+	return (uint(w[0])*37 ^ uint(w[len(w)-1])*613 ^ uint(len(w))*131 ^ uint(next)*1999) % 4096
+}
+
+// in reports whether the text has one of the marks. In normal form words stand one
 // blank apart, so that a passage is a piece of the text.
-func holds(txt string, marks, first map[string]bool) bool {
-	if len(marks) == 0 {
+func (m *marks) in(txt string) bool {
+	if len(m.values) == 0 && len(m.passages) == 0 {
 		return false
 	}
 	for at := 0; at < len(txt); {
 		end := wordEnd(txt, at)
 		w := txt[at:end]
-		if valueLike(w) && marks[strings.Trim(w, trimmed)] {
-			return true
-		}
-		if first[w] {
-			last := end
-			for n := 1; n < shingle && last < len(txt); n++ {
-				last = wordEnd(txt, last+1)
-			}
-			if marks[txt[at:last]] {
+		if len(m.values) > 0 && len(w) >= 6 {
+			if bare := strings.Trim(w, trimmed); bare != "" && m.seen[stamp(bare, 0)] && m.values[bare] {
 				return true
 			}
+		}
+		if w != "" && end+1 < len(txt) && m.seen[stamp(w, txt[end+1])] && m.passages[passage(txt, at, end)] {
+			return true
 		}
 		at = end + 1
 	}
 	return false
+}
+
+// passage is four words of the text from at on, fewer at its end.
+func passage(txt string, at, end int) string {
+	for n := 1; n < shingle && end < len(txt); n++ {
+		end = wordEnd(txt, end+1)
+	}
+	return txt[at:end]
 }
 
 func wordEnd(s string, at int) int {

@@ -28,32 +28,40 @@ func Normal(s string) string {
 
 // normalASCII is Normal for plain text, which most of a history is: one pass.
 func normalASCII(s string) (string, bool) {
-	b := make([]byte, 0, len(s))
-	blank := true // drops white space at the start
+	b := make([]byte, len(s))
+	n := 0
 	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c >= utf8.RuneSelf:
+		c := plainForm[s[i]]
+		if c == 0 {
 			return "", false
-		case c == ' ' || '\t' <= c && c <= '\r':
-			if !blank {
-				b = append(b, ' ')
-			}
-			blank = true
-			continue
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '"' || c == '`':
-			c = '\''
 		}
-		blank = false
-		b = append(b, c)
+		if c == ' ' && (n == 0 || b[n-1] == ' ') {
+			continue
+		}
+		b[n] = c
+		n++
 	}
-	if blank && len(b) > 0 {
-		b = b[:len(b)-1]
+	if n > 0 && b[n-1] == ' ' {
+		n--
 	}
-	return string(b), true
+	return string(b[:n]), true
 }
+
+// plainForm maps the bytes of plain text to their normal form. Bytes that need Unicode,
+// and NUL, map to 0.
+var plainForm = func() (t [256]byte) {
+	for c := byte(1); c < utf8.RuneSelf; c++ {
+		t[c] = c
+	}
+	for c := byte('A'); c <= 'Z'; c++ {
+		t[c] = c + 'a' - 'A'
+	}
+	for _, c := range "\t\n\v\f\r" {
+		t[c] = ' '
+	}
+	t['"'], t['`'] = '\'', '\''
+	return t
+}()
 
 func fold(s string) string {
 	var b strings.Builder

@@ -5,7 +5,8 @@
 // Tracing is by value. A value the user wrote is the user's whatever tools say about
 // it; a value found in nobody's text was made by the model and is not trusted for that.
 // The system message names nothing. The package is pure: no input, no output, no
-// state. A Record is used by one goroutine at a time, everything else by any number.
+// state but a Memo, which changes no result. A Record is used by one goroutine at a
+// time, everything else by any number.
 package provenance
 
 import (
@@ -33,22 +34,23 @@ type text struct {
 	raw    string
 	form   string
 	done   bool
+	memo   *Memo
 	origin agent.Origin
 }
 
 func (t *text) normal() string {
 	if !t.done {
-		t.form, t.done = Normal(t.raw), true
+		t.form, t.done = t.memo.normal(t.raw), true
 	}
 	return t.form
 }
 
 // Read sorts the messages of a conversation by who wrote them. A message in the user's
-// role counts as the user's only if its origin says so.
-func Read(c agent.Conversation) *Record {
+// role counts as the user's only if its origin says so. memo may be nil.
+func Read(c agent.Conversation, memo *Memo) *Record {
 	r := &Record{}
 	for _, m := range c.Messages {
-		t := &text{raw: m.Text, origin: m.Origin}
+		t := &text{raw: m.Text, memo: memo, origin: m.Origin}
 		switch {
 		case m.Role == agent.System || m.Role == agent.Assistant:
 		case m.Role == agent.User && m.Origin.Source == agent.SourceUser:
