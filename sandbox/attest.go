@@ -4,17 +4,17 @@ package sandbox
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 )
 
-// attest asks the kernel about the process at the barrier and about process 1,
-// and compares every answer with the plan.
-func (c *cell) attest(report, ready message) (Attestation, error) {
-	a := Attestation{CallID: c.spec.CallID, PID: report.pid, Degraded: degraded(c.facts)}
+// attest asks the kernel about the process at the barrier and compares every
+// answer with the plan. Process 1 was examined before, while the other process
+// was still on its way.
+func (c *cell) attest(report message) (Attestation, error) {
+	a := Attestation{CallID: c.spec.CallID, PID: report.pid, Init: c.init, Degraded: degraded(c.facts)}
 	pid := strconv.Itoa(report.pid)
 	status, err := statusOf(pid)
 	if err != nil {
@@ -32,14 +32,7 @@ func (c *cell) attest(report, ready message) (Attestation, error) {
 	if err := a.mounts(c, pid); err != nil {
 		return a, err
 	}
-	if err := a.init(ready); err != nil {
-		return a, err
-	}
-	b, err := json.Marshal(a)
-	if err != nil {
-		return a, fmt.Errorf("encode attestation: %w", err)
-	}
-	a.Digest = sha256.Sum256(b)
+	a.Digest = sha256.Sum256(fmt.Appendf(nil, "%v", a))
 	return a, nil
 }
 
@@ -135,28 +128,26 @@ func (a *Attestation) namespaces(c *cell, report message) error {
 	return nil
 }
 
-// init checks the process that supervises the tool from inside.
-func (a *Attestation) init(ready message) error {
-	status, err := statusOf(strconv.Itoa(ready.pid))
+// attestInit checks the process that supervises the tool from inside.
+func attestInit(pid int) (InitFact, error) {
+	status, err := statusOf(strconv.Itoa(pid))
 	if err != nil {
-		return &AttestError{"init status", "a readable process", err.Error()}
+		return InitFact{}, &AttestError{"init status", "a readable process", err.Error()}
 	}
-	a.Init.PID = ready.pid
-	var vals [3]uint64
-	for i, f := range []struct {
+	for _, f := range []struct {
 		key  string
 		base int
 		want uint64
-	}{{"CapPrm", 16, 0}, {"NoNewPrivs", 10, 1}, {"Seccomp", 10, 2}} {
-		if vals[i], err = number(status, f.key, f.base); err != nil {
-			return err
+	}{{"CapPrm", 16, 0}, {"CapEff", 16, 0}, {"CapBnd", 16, 0}, {"NoNewPrivs", 10, 1}, {"Seccomp", 10, 2}} {
+		got, err := number(status, f.key, f.base)
+		if err != nil {
+			return InitFact{}, err
 		}
-		if vals[i] != f.want {
-			return &AttestError{"init " + f.key, strconv.FormatUint(f.want, 10), strconv.FormatUint(vals[i], 10)}
+		if got != f.want {
+			return InitFact{}, &AttestError{"init " + f.key, strconv.FormatUint(f.want, 10), strconv.FormatUint(got, 10)}
 		}
 	}
-	a.Init.Caps, a.Init.NoNewPrivs, a.Init.Seccomp = vals[0], int(vals[1]), int(vals[2])
-	return nil
+	return InitFact{PID: pid, NoNewPrivs: 1, Seccomp: 2}, nil
 }
 
 // mounts compares the cell's mount table with the plan: nothing is missing,

@@ -35,7 +35,7 @@ type cell struct {
 	out, err         *capturer
 	drains           sync.WaitGroup
 	result           Result
-	initPID          int
+	init             InitFact
 	status           *syscall.WaitStatus // of the tool, by process 1
 }
 
@@ -163,17 +163,19 @@ func (c *cell) pass(p passed) (*os.File, error) {
 // recorded, and opens the barrier. It returns nil once the tool executes.
 func (c *cell) admit(ctx context.Context) error {
 	deadline := time.Now().Add(setupTime)
-	report, err := c.expect(c.barrier, stage.MsgReport, deadline)
-	if err != nil {
-		return c.interrupted(ctx, err)
-	}
 	ready, err := c.expect(c.control, stage.MsgReady, deadline)
 	if err != nil {
 		return c.interrupted(ctx, err)
 	}
-	c.initPID = ready.pid
+	if c.init, err = attestInit(ready.pid); err != nil {
+		return err
+	}
+	report, err := c.expect(c.barrier, stage.MsgReport, deadline)
+	if err != nil {
+		return c.interrupted(ctx, err)
+	}
 	c.result.Timings.Ready = time.Since(c.begin)
-	a, err := c.attest(report, ready)
+	a, err := c.attest(report)
 	if err != nil {
 		return err
 	}
@@ -207,9 +209,13 @@ func (c *cell) interrupted(ctx context.Context, err error) error {
 // a *SetupError.
 func (c *cell) expect(f *os.File, kind uint32, deadline time.Time) (message, error) {
 	m, err := receive(f, deadline)
-	if err == io.EOF && f == c.barrier {
-		// the failing process may have been one that reports on control
-		m, err = receive(c.control, deadline)
+	if err == io.EOF {
+		// the failing process may be one that reports on the other channel
+		other := c.control
+		if f == c.control {
+			other = c.barrier
+		}
+		m, err = receive(other, deadline)
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -19,7 +19,8 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | u
 // KEEP_CAPS.
 const securebits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
 
-// enter leaves root, if the runner is root, and enters the namespaces.
+// enter leaves root, if the runner is root, enters the namespaces, and locks
+// the bounds of what any process in them can ever hold.
 func (b *builder) enter(f Facts) {
 	uid, gid := uint32(f.Identity.UID), uint32(f.Identity.GID)
 	if f.UID == 0 {
@@ -27,11 +28,12 @@ func (b *builder) enter(f Facts) {
 	}
 	b.add(op{code: stage.Unshare, x: [3]uint64{namespaces}})
 	b.add(op{code: stage.Map, a: uid, b: gid})
+	b.add(op{code: stage.Bounds, x: [3]uint64{securebits}})
 }
 
 // confine takes everything from the process that becomes the tool. The order
-// is that of what each step needs: capabilities to lock securebits,
-// no_new_privs before a filter, the filter last.
+// is that of what each step needs: no_new_privs before a filter, the filter
+// last, because everything before it uses calls that it denies.
 func (b *builder) confine(s Spec, f Facts, l Limits) {
 	b.add(op{code: stage.Keyring, phase: 2})
 	for _, r := range rlimits(f, l) {

@@ -30,16 +30,21 @@ func namespacesOf(pid string) (map[string]uint64, error) {
 	return m, nil
 }
 
+// statusKeys are the lines of a status that matter here.
+var statusKeys = map[string]bool{"Uid": true, "Gid": true, "Threads": true, "CapInh": true,
+	"CapPrm": true, "CapEff": true, "CapBnd": true, "CapAmb": true, "NoNewPrivs": true,
+	"Seccomp": true, "Seccomp_filters": true, "Groups": true}
+
 // statusOf reads /proc/<pid>/status as keys and values.
 func statusOf(pid string) (map[string]string, error) {
 	b, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return nil, err
 	}
-	m := make(map[string]string, 64)
+	m := make(map[string]string, 16)
 	for line := range strings.Lines(string(b)) {
 		k, v, ok := strings.Cut(line, ":")
-		if ok {
+		if ok && statusKeys[k] {
 			m[k] = strings.TrimSpace(v)
 		}
 	}

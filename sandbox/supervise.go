@@ -54,7 +54,7 @@ func (c *cell) supervise(ctx context.Context) {
 			c.stop(LimitTime)
 			return
 		case !next.IsZero() && !time.Now().Before(next):
-			if memoryBelow(c.initPID) > c.plan.limits.Memory {
+			if memoryBelow(c.init.PID) > c.plan.limits.Memory {
 				c.kill(LimitMemory)
 				return
 			}

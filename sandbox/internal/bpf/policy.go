@@ -2,10 +2,7 @@
 
 package bpf
 
-import (
-	"slices"
-	"syscall"
-)
+import "syscall"
 
 // Options are the few choices a policy has. The zero value is the tightest.
 type Options struct {
@@ -58,48 +55,17 @@ func (p *Policy) Verdict(in Input) Action {
 	return p.rules[in.NR].verdict(in.Args)
 }
 
-// span is a run of numbers with one verdict, starting at from.
-type span struct {
-	from uint32
-	code Program
-}
-
-// Compile assembles the policy as a balanced tree: a linear list of comparisons
-// costs more to load than the whole rest of a cell's filter.
+// Compile assembles the policy.
 func (p *Policy) Compile() Program {
 	var spans []span
 	for nr, r := range p.rules {
-		code := r.code()
-		if n := len(spans); n > 0 && len(r.Cases) == 0 && slices.Equal(spans[n-1].code, code) {
+		if n := len(spans); n > 0 && len(r.Cases) == 0 && spans[n-1].plain(r.Default) {
 			continue
 		}
-		spans = append(spans, span{uint32(nr), code})
+		spans = append(spans, span{uint32(nr), r})
 	}
-	enosys := Program{{Op: retK, K: uint32(Errno(syscall.ENOSYS))}}
-	kill := Program{{Op: retK, K: uint32(Kill)}}
+	enosys, kill := Rule{Default: Errno(syscall.ENOSYS)}, Rule{Default: Kill}
 	spans = append(spans, span{limit, enosys}, span{x32Bit, kill}, span{2 * x32Bit, enosys},
 		span{3 * x32Bit, kill}, span{^uint32(0), enosys})
-	prog := Program{
-		{Op: ldAbs, K: 4},
-		{Op: jeqK, Jt: 1, K: AuditArch},
-		{Op: retK, K: uint32(Kill)},
-		{Op: ldAbs, K: 0},
-	}
-	return append(prog, tree(spans)...)
-}
-
-func tree(s []span) Program {
-	if len(s) == 1 {
-		return s[0].code
-	}
-	mid := len(s) / 2
-	left, right := tree(s[:mid]), tree(s[mid:])
-	var p Program
-	if len(left) <= 255 {
-		p = Program{{Op: jgeK, Jt: uint8(len(left)), K: s[mid].from}}
-	} else {
-		// too far for a conditional jump
-		p = Program{{Op: jgeK, Jf: 1, K: s[mid].from}, {Op: ja, K: uint32(len(left))}}
-	}
-	return append(append(p, left...), right...)
+	return assemble(spans)
 }

@@ -40,6 +40,7 @@ const (
 	SetID    Code = 32
 	Umask    Code = 33
 	Chdir    Code = 34
+	Bounds   Code = 35
 )
 
 var names = map[Code]string{
@@ -47,6 +48,7 @@ var names = map[Code]string{
 	Mkdir: "MKDIR", Symlink: "SYMLINK", File: "FILE", Proc: "PROC", Hostname: "HOSTNAME",
 	Pivot: "PIVOT", Keyring: "KEYRING", Rlimit: "RLIMIT", Caps: "CAPS", NNP: "NNP", Close: "CLOSE",
 	Seccomp: "SECCOMP", Report: "REPORT", Exec: "EXEC", SetID: "SETID", Umask: "UMASK", Chdir: "CHDIR",
+	Bounds: "BOUNDS",
 }
 
 // String returns the name used in errors, "stage" for no operation.

@@ -88,14 +88,25 @@ long op_rlimit(uint32_t resource, uint64_t soft, uint64_t hard) {
 	return SYS(prlimit64, 0, resource, &want, 0);
 }
 
-static long drop_caps(void) {
+/* Takes what exec and changes of ids could give back, from this process and
+ * all it will start: the bounding set and, by locked securebits, the special
+ * meaning of user id 0. Done once, before the first clone; what the processes
+ * hold meanwhile they give up one by one. */
+long op_bounds(uint64_t securebits) {
+	long r = SYS(prctl, PR_SET_SECUREBITS, securebits, 0, 0, 0);
+	if (r < 0)
+		return r;
 	for (uint32_t c = 0; c < 64; c++) {
-		long r = SYS(prctl, PR_CAPBSET_READ, c);
+		r = SYS(prctl, PR_CAPBSET_DROP, c);
+		if (r == -22 && c > 0)
+			return 0; /* past the last one this kernel has */
 		if (r < 0)
-			break; /* past the last one this kernel has */
-		if (r == 1 && (r = SYS(prctl, PR_CAPBSET_DROP, c)) < 0)
 			return r;
 	}
+	return 0;
+}
+
+static long drop_caps(void) {
 	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct d[2] = {{0, 0, 0}, {0, 0, 0}};
 	long r = SYS(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -123,11 +134,8 @@ static long check_caps(uint64_t securebits) {
 	return SYS(prctl, PR_GET_SECUREBITS) == (long)securebits ? 0 : -1;
 }
 
-/* Securebits first: setting them needs a capability. */
 long op_caps(uint64_t securebits) {
-	long r = SYS(prctl, PR_SET_SECUREBITS, securebits, 0, 0, 0);
-	if (r >= 0)
-		r = drop_caps();
+	long r = drop_caps();
 	return r < 0 ? r : check_caps(securebits);
 }
 

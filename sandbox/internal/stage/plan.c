@@ -12,6 +12,7 @@ static const struct {
     [OP_SETID] = {1, 0},
     [OP_UNSHARE] = {1, 0},
     [OP_MAP] = {1, 0},
+    [OP_BOUNDS] = {1, 0},
     [OP_PIDMAX] = {2, 0},
     [OP_ROOT] = {2, 0},
     [OP_MKDIR] = {2, NEED_TEXT},
@@ -35,8 +36,8 @@ static const struct {
 };
 
 /* Steps that must stand exactly once, in this order. */
-static const uint8_t backbone[] = {OP_UNSHARE, OP_MAP, OP_ROOT,	   OP_PROC,   OP_PIVOT, OP_KEYRING, OP_CAPS,
-				   OP_NNP,     OP_CLOSE, OP_SECCOMP, OP_REPORT, OP_EXEC};
+static const uint8_t backbone[] = {OP_UNSHARE, OP_MAP,  OP_BOUNDS, OP_ROOT,    OP_PROC,	OP_PIVOT, OP_KEYRING,
+				   OP_CAPS,    OP_NNP, OP_CLOSE,  OP_SECCOMP, OP_REPORT, OP_EXEC};
 
 static int text_ok(const char *blob, uint64_t size, uint64_t off, uint64_t len) {
 	return off < size && len < size - off && blob[off + len] == 0;

@@ -161,6 +161,8 @@ static long carry_out(const struct op *o) {
 		return SYS(unshare, o->x[0]);
 	case OP_MAP:
 		return op_map(o->a, o->b);
+	case OP_BOUNDS:
+		return op_bounds(o->x[0]);
 	case OP_PIDMAX:
 		return op_pidmax(o->a);
 	case OP_ROOT:

@@ -60,7 +60,8 @@ enum code {
 	OP_SETID = 32,
 	OP_UMASK = 33,
 	OP_CHDIR = 34,
-	OP_LAST = 34
+	OP_BOUNDS = 35,
+	OP_LAST = 35
 };
 
 #define PHASE_MASK 3u          /* flags: 0, 1 or 2, the process that acts */
@@ -98,6 +99,7 @@ long op_pivot(void);
 long op_setid(uint32_t uid, uint32_t gid);
 long op_map(uint32_t uid, uint32_t gid);
 long op_pidmax(uint32_t n);
+long op_bounds(uint64_t securebits);
 long op_caps(uint64_t securebits);
 long op_nnp(void);
 long op_rlimit(uint32_t resource, uint64_t soft, uint64_t hard);

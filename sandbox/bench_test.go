@@ -1,0 +1,59 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox_test
+
+import (
+	"context"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/sandbox"
+)
+
+// median returns the middle of the samples in milliseconds.
+func median(d []time.Duration) float64 {
+	slices.Sort(d)
+	return float64(d[len(d)/2].Microseconds()) / 1000
+}
+
+// BenchmarkColdCellVsBwrap starts /bin/true in a cell, attested and recorded,
+// and under bubblewrap with the same namespaces, in turn. The gate is a ratio
+// below 1.
+func BenchmarkColdCellVsBwrap(b *testing.B) {
+	bwrap, err := exec.LookPath("bwrap")
+	if err != nil {
+		b.Skip("UNTESTED(bubblewrap is not installed)")
+	}
+	r := open(b, sandbox.Config{})
+	ctx := context.Background()
+	cell := func() {
+		res, err := r.Run(ctx, sandbox.Spec{CallID: "bench", Profile: sandbox.Standard,
+			Argv: []string{"/usr/bin/true"}}, sandbox.Discard)
+		if err != nil || res.Exit != 0 {
+			b.Fatal(res.Exit, err)
+		}
+	}
+	base := func() {
+		if err := exec.Command(bwrap, "--unshare-all", "--ro-bind", "/", "/", "/usr/bin/true").Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for range 2 {
+		cell()
+		base()
+	}
+	var cells, bases []time.Duration
+	for b.Loop() {
+		t := time.Now()
+		base()
+		u := time.Now()
+		cell()
+		bases, cells = append(bases, u.Sub(t)), append(cells, time.Since(u))
+	}
+	c, w := median(cells), median(bases)
+	b.ReportMetric(c, "cell-ms")
+	b.ReportMetric(w, "bwrap-ms")
+	b.ReportMetric(c/w, "ratio")
+}
