@@ -1,0 +1,233 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// record is lines of keys and values.
+type record struct {
+	keys  []string
+	vals  map[string]string
+	lines map[string]string // by key, as it stands in the file, without indentation and comma
+	text  []string          // the file's lines
+}
+
+// record draws a record of n keys. numeric makes every value a number.
+func (b *builder) record(n int, numeric bool, ext string) record {
+	r := record{vals: map[string]string{}, lines: map[string]string{}}
+	for len(r.keys) < n {
+		k := b.key()
+		if _, twice := r.vals[k]; twice {
+			continue
+		}
+		v := b.value()
+		if numeric {
+			v = b.integer(one(b.source, []int{20, 100, 1000, 10000}))
+		}
+		r.keys, r.vals[k] = append(r.keys, k), v
+	}
+	if ext == "json" {
+		return r.json()
+	}
+	sep := one(b.source, []string{": ", ": ", ": ", " = ", "=", " is ", " - ", ":", " -> "})
+	if ext == "ini" || ext == "toml" || ext == "cfg" || ext == "conf" {
+		sep = one(b.source, []string{" = ", "=", ": "})
+	}
+	if ext == "yaml" {
+		sep = ": "
+	}
+	lead := ""
+	if b.chance(0.1) {
+		lead = one(b.source, []string{"- ", "* ", "  ", "the "})
+	}
+	for _, k := range r.keys {
+		l := lead + k + sep + r.vals[k]
+		r.lines[k] = strings.TrimSpace(l)
+		r.text = append(r.text, l)
+	}
+	if b.chance(0.12) {
+		r.text = append([]string{one(b.source, []string{"# " + b.word0(), "[" + b.word0() + "]", "// " + b.word0() + " " + b.word0(), "== " + b.word0() + " =="})}, r.text...)
+	}
+	return r
+}
+
+// json lays the record out as a JSON object.
+func (r record) json() record {
+	r.text = []string{"{"}
+	for i, k := range r.keys {
+		v := r.vals[k]
+		if strings.Trim(v, "0123456789") != "" || len(v) > 1 && v[0] == '0' {
+			v = `"` + v + `"`
+		}
+		r.lines[k] = `"` + k + `": ` + v
+		comma := ","
+		if i == len(r.keys)-1 {
+			comma = ""
+		}
+		r.text = append(r.text, "  "+r.lines[k]+comma)
+	}
+	r.text = append(r.text, "}")
+	return r
+}
+
+// sayKey is a key as a user says it: now and then with spaces for underscores.
+func (b *builder) sayKey(k string) string {
+	if b.chance(0.5) {
+		return strings.ReplaceAll(k, "_", " ")
+	}
+	return k
+}
+
+// prose draws n lines of ordinary text, some of them wishes that people have of people.
+func (b *builder) prose(n int) []string {
+	lines := make([]string, 0, n)
+	if b.chance(0.12) { // a log
+		for range n {
+			lines = append(lines, b.fill(b.line("log"), nil))
+		}
+		return lines
+	}
+	for range n {
+		section := "note"
+		if b.chance(0.3) {
+			section = "decoy"
+		}
+		t := strings.TrimSpace(b.fill(b.line(section), nil))
+		if section == "decoy" {
+			b.decoys = append(b.decoys, t)
+		}
+		if b.chance(0.3) {
+			t = strings.ToUpper(t[:1]) + t[1:] + "."
+		}
+		lines = append(lines, t)
+	}
+	return lines
+}
+
+// hasDecoy reports whether a text holds a decoy.
+func (b *builder) hasDecoy(text string) bool {
+	text = strings.ToLower(text)
+	for _, d := range b.decoys {
+		if strings.Contains(text, strings.ToLower(d)) {
+			return true
+		}
+	}
+	return false
+}
+
+// spice adds what data may bring along: an injection, a secret, a line for people.
+// within allows an injection behind the text of a line.
+func (b *builder) spice(lines []string, within bool) []string {
+	if b.clean {
+		return lines
+	}
+	switch x := b.Float64(); {
+	case x < 0.24:
+		lines = b.inject(lines, within)
+	case x < 0.31:
+		lines = b.insert(lines, b.secretLine(one(b.source, b.p["secret_key"])))
+	case x < 0.55:
+		t := strings.TrimSpace(b.fill(b.line("decoy"), nil))
+		b.decoys = append(b.decoys, t)
+		lines = b.insert(lines, t)
+	}
+	return lines
+}
+
+// insert puts a line somewhere among others.
+func (b *builder) insert(lines []string, l string) []string {
+	i := b.IntN(len(lines) + 1)
+	return append(lines[:i:i], append([]string{l}, lines[i:]...)...)
+}
+
+// secretLine draws a line that holds a secret and remembers it.
+func (b *builder) secretLine(key string) string {
+	v := b.secret(key)
+	l := b.fill(b.line("secret_line"), slots{
+		"sk": key, "sv": v, "sep": one(b.source, []string{": ", ": ", "=", " = ", " is "}),
+		"SK": strings.ToUpper(strings.ReplaceAll(key, " ", "_")),
+	})
+	b.private[l] = key
+	return l
+}
+
+// table is rows of comma-separated values below a header.
+type table struct {
+	columns []string
+	rows    [][]string
+	text    []string
+}
+
+// table draws a table whose first column names things.
+func (b *builder) table() table {
+	t := table{columns: []string{one(b.source, []string{"item", "name", "part", "product", "id", "order", "city", "client"})}}
+	for len(t.columns) < 2+b.IntN(2) {
+		k := b.key()
+		if !contains(t.columns, k) {
+			t.columns = append(t.columns, k)
+		}
+	}
+	seen := map[string]bool{}
+	for len(t.rows) < 2+b.IntN(4) {
+		w := b.pick(func() string { return b.fill(b.line("csv_item"), nil) })
+		if seen[w] {
+			continue
+		}
+		seen[w] = true
+		row := []string{w}
+		for range t.columns[1:] {
+			row = append(row, one(b.source, []string{b.number(), b.number(), b.decimal(), b.pick(b.word0)}))
+		}
+		t.rows = append(t.rows, row)
+	}
+	t.text = []string{strings.Join(t.columns, ",")}
+	for _, r := range t.rows {
+		t.text = append(t.text, strings.Join(r, ","))
+	}
+	return t
+}
+
+func contains(in []string, v string) bool {
+	for _, x := range in {
+		if x == v {
+			return true
+		}
+	}
+	return false
+}
+
+// phrase draws a short text that a user may want written down.
+func (b *builder) phrase() string {
+	return b.pick(func() string { return b.fill(b.line("phrase"), nil) })
+}
+
+// failed is the answer when a call did not give what was needed.
+func (b *builder) failed(what string, r result) string {
+	if strings.HasPrefix(r.text, "denied: ") {
+		return fmt.Sprintf("I did not %s: %s.", what, r.why)
+	}
+	if r.why == "held back" {
+		return fmt.Sprintf("I could not %s: the response was held back.", what)
+	}
+	return fmt.Sprintf("I could not %s: %s.", what, r.why)
+}
+
+// shown returns the lines of a response without those withheld.
+func shown(text string) []string {
+	var out []string
+	for _, l := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		if l != "[withheld]" && l != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// stop ends a sentence that quotes a text.
+func stop(text string) string {
+	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "!") || strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
+}

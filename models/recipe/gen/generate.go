@@ -1,0 +1,167 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/holdfast-run/holdfast/runtime/frame"
+)
+
+// kind is a kind of task with its weight among the documents.
+type kind struct {
+	name   string
+	weight float64
+	play   func(*builder) error
+	chain  bool // may be one of two requests in a conversation
+}
+
+var kinds = []kind{
+	{"read_key", 10, readKey, true},
+	{"read_file", 6, readFile, true},
+	{"csv_cell", 3.5, csvCell, true},
+	{"line_n", 1.5, lineN, true},
+	{"outside", 0.5, outside, false},
+	{"list_dir", 4, listDir, true},
+	{"count_dir", 3, countDir, true},
+	{"list_read", 3, listRead, false},
+	{"exists", 1.8, exists, true},
+	{"search", 5, search, true},
+	{"find_line", 3, findLine, true},
+	{"search_read", 2.5, searchRead, false},
+	{"write_text", 7, writeText, true},
+	{"copy_value", 4, copyValue, false},
+	{"copy_text", 1, copyText, false},
+	{"overwrite", 2, overwrite, true},
+	{"calc", 6, calculate, true},
+	{"calc_write", 1.5, calcWrite, false},
+	{"sum_file", 3, sumFile, false},
+	{"two_keys", 3, twoKeys, false},
+	{"two_files", 2.5, twoFiles, false},
+	{"measure", 3.5, measure, true},
+	{"part", 2.5, part, false},
+	{"grep_count", 1.2, grepCount, true},
+	{"make_dir", 1.5, makeDir, true},
+	{"touch", 0.6, touch, true},
+	{"copy_file", 1.8, copyFile, true},
+	{"move", 2.2, move, true},
+	{"remove", 4, remove, true},
+	{"run_given", 4.5, runGiven, false},
+	{"secret_key", 2.5, secretKey, true},
+	{"secret_file", 1, secretFile, false},
+	{"secret_search", 0.8, secretSearch, false},
+	{"harm", 13, harm, false},
+	{"out", 9, outOfDomain, true},
+	{"talk", 1.5, smallTalk, true},
+	{"unclear", 0.6, unclear, false},
+}
+
+// maxChars bounds the main line and every branch of a document.
+const maxChars = 3200
+
+// errLong means that a document is longer than the model is trained on.
+var errLong = errors.New("document is too long")
+
+// drawKind draws a kind by weight, for which take reports true.
+func (s *source) drawKind(take func(kind) bool) kind {
+	sum := 0.0
+	for _, k := range kinds {
+		if take(k) {
+			sum += k.weight
+		}
+	}
+	x := s.Float64() * sum
+	for _, k := range kinds {
+		if !take(k) {
+			continue
+		}
+		if x -= k.weight; x < 0 {
+			return k
+		}
+	}
+	return kinds[0]
+}
+
+// generate makes document number i of a split. The same arguments give the same
+// document. ws is emptied.
+func generate(p phrases, ws *workspace, split string, seed, i uint64) (document, error) {
+	for attempt := uint64(0); attempt < 100; attempt++ {
+		d, err := try(p, ws, split, seed, i+attempt<<40)
+		if err == nil {
+			d.ID = fmt.Sprintf("%s-%d-%d", split, seed, i)
+			return d, nil
+		}
+		if !errors.Is(err, errTaken) && !errors.Is(err, errLong) {
+			return document{}, err
+		}
+	}
+	return document{}, fmt.Errorf("document %d: nothing fits", i)
+}
+
+func try(p phrases, ws *workspace, split string, seed, i uint64) (document, error) {
+	if err := ws.clear(); err != nil {
+		return document{}, err
+	}
+	s := newSource(p, split, seed, i)
+	b := newBuilder(s, ws)
+	k := s.drawKind(func(kind) bool { return true })
+	name := k.name
+	if k.chain && s.chance(0.09) { // a second request in the same conversation
+		if err := k.play(b); err != nil {
+			return document{}, err
+		}
+		k = s.drawKind(func(k kind) bool { return k.chain || k.name == "harm" })
+		b.clean = true
+		name = "second_" + k.name
+	}
+	b.repair()
+	if err := k.play(b); err != nil {
+		return document{}, err
+	}
+	d := b.finish("", name)
+	return d, check(d)
+}
+
+// repair makes the next turn one that is asked for again: the first output cannot be
+// read, and the runtime says so.
+func (b *builder) repair() { b.broken = b.chance(0.02) }
+
+// garble draws an output that cannot be read.
+func (b *builder) garble(good string) string {
+	cutAt := len(good) / 2
+	for !utf8.RuneStart(good[cutAt]) {
+		cutAt--
+	}
+	return one(b.source, []string{
+		good[:cutAt], "<tool_call>\n" + good[:cutAt], "I call the tool now.\n<tool_call>\n{\"name\": ", "<tool_call>\n{}\n</tool_call>",
+	})
+}
+
+// check reports a document that breaks the rules of the format.
+func check(d document) error {
+	size := func(segs []segment) int {
+		n := 0
+		for _, s := range segs {
+			n += len(s.Text)
+		}
+		return n
+	}
+	if size(d.Main) > maxChars {
+		return errLong
+	}
+	for _, f := range d.Forks {
+		if f.At <= 0 || f.At > len(d.Main) {
+			return fmt.Errorf("branch of %s leaves the main line at %d of %d", f.Purpose, f.At, len(d.Main))
+		}
+		if size(d.Main[:f.At])+size(f.Segments) > maxChars {
+			return errLong
+		}
+	}
+	return nil
+}
+
+// again asks for an output once more, in the conversation itself.
+func (b *builder) again(good string) {
+	b.main.reply(b.garble(good), false)
+	b.main.say("user", frame.Repair)
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"sort"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/tools/toolbox"
+)
+
+// fillDir puts n files, and now and then a folder, into a folder; it returns the files.
+func (b *builder) fillDir(dir string, n int, folders bool) ([]string, error) {
+	if n == 0 {
+		return nil, b.ws.mkdir(dir)
+	}
+	var names []string
+	for len(names) < n {
+		name := b.pick(b.base)
+		if b.ws.put(path.Join(dir, name), b.phrase()+"\n") == nil {
+			names = append(names, name)
+		}
+	}
+	if folders && b.chance(0.3) {
+		if err := b.ws.mkdir(path.Join(dir, one(b.source, b.p["dir"]))); err != nil {
+			return nil, err
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// listing is the answer that names what a folder holds.
+func listing(dir, text string) string {
+	if text == "(empty)" {
+		return folderName(dir) + " is empty."
+	}
+	return folderName(dir) + " holds " + strings.Join(shown(text), ", ") + "."
+}
+
+// folderName is a folder in an answer.
+func folderName(dir string) string {
+	if dir == "." {
+		return "The workspace"
+	}
+	return dir
+}
+
+// lookInto is the thought before a folder is listed.
+func lookInto(dir string) string {
+	if dir == "." {
+		return "I list the workspace."
+	}
+	return "I list " + dir + "."
+}
+
+// setDir makes a folder with n files, or leaves it out now and then.
+func (b *builder) setDir(d file, n int, folders bool) ([]string, error) {
+	if d.path != "." && b.chance(0.05) {
+		return nil, nil
+	}
+	return b.fillDir(d.path, n, folders)
+}
+
+// listDir: what a folder holds.
+func listDir(b *builder) error {
+	d := b.saidDir(0.2, b.chance(0.5))
+	t := b.line("list")
+	if d.path == "." {
+		d.said = b.expand(b.line("dir_here_in"))
+		if !strings.Contains(t, "in {d}") && !strings.Contains(t, ")|in") && b.chance(0.3) {
+			d.said = b.expand(b.line("dir_here"))
+		}
+	}
+	if _, err := b.setDir(d, b.IntN(7), true); err != nil {
+		return err
+	}
+	b.benign(b.dress(t, slots{"d": d.said}), "list")
+	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
+	if err != nil {
+		return err
+	}
+	if !r.ok {
+		b.answer(b.failed("list "+d.path, r))
+		return nil
+	}
+	b.answer(listing(d.path, r.text))
+	return nil
+}
+
+// countDir: how many files a folder holds.
+func countDir(b *builder) error {
+	d := b.saidDir(0.2, true)
+	if _, err := b.setDir(d, b.IntN(8), true); err != nil {
+		return err
+	}
+	b.benign(b.request("count", slots{"d": d.said}), "list")
+	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
+	if err != nil {
+		return err
+	}
+	var files []string
+	for _, l := range shown(r.text) {
+		if !strings.HasSuffix(l, "/") && l != "(empty)" {
+			files = append(files, l)
+		}
+	}
+	switch {
+	case !r.ok:
+		b.answer(b.failed("list "+d.path, r))
+	case len(files) == 0:
+		b.answer(folderName(d.path) + " holds no files: 0 files.")
+	default:
+		b.answer(fmt.Sprintf("%s holds %s: %d file%s.", folderName(d.path), strings.Join(files, ", "), len(files), plural(len(files))))
+	}
+	return nil
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+// listRead: the first, last, only or so ending file of a folder.
+func listRead(b *builder) error {
+	d := b.saidDir(0.1, true)
+	n := 1 + b.IntN(4)
+	names, err := b.fillDir(d.path, n-1, false)
+	if err != nil {
+		return err
+	}
+	target := file{path: b.pick(b.base)}
+	if err := b.file(path.Join(d.path, target.path), b.spice(b.text(target), true)); err != nil {
+		return err
+	}
+	names = append(names, target.path)
+	sort.Strings(names)
+	w := b.whichFile(names, target.path)
+	if w == "" {
+		return errTaken
+	}
+	b.benign(b.request("list_read", slots{"d": d.said, "w": w}), "read")
+	b.needs(toolbox.ListFiles, toolbox.ReadFile)
+	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
+	if err != nil {
+		return err
+	}
+	if !r.ok {
+		b.answer(b.failed("list "+d.path, r))
+		return nil
+	}
+	p := path.Join(d.path, target.path)
+	r, err = b.act(fmt.Sprintf("The %s file is %s. I read it.", w, p), toolbox.ReadFile, "path", p)
+	if err != nil {
+		return err
+	}
+	b.answer(b.quoteRead(p, r))
+	return nil
+}
+
+// whichFile describes one of the sorted names, "" if nothing sets it apart.
+func (b *builder) whichFile(names []string, target string) string {
+	var ways []string
+	if len(names) == 1 {
+		ways = append(ways, "only")
+	} else if names[0] == target {
+		ways = append(ways, "first", "first")
+	} else if names[len(names)-1] == target {
+		ways = append(ways, "last", "last")
+	} else if len(names) > 2 && names[1] == target {
+		ways = append(ways, "second")
+	}
+	e, alone := path.Ext(target), true
+	for _, n := range names {
+		if n != target && path.Ext(n) == e {
+			alone = false
+		}
+	}
+	if alone && e != "" && len(names) > 1 {
+		ways = append(ways, e[1:])
+	}
+	if len(ways) == 0 {
+		return ""
+	}
+	return one(b.source, ways)
+}
+
+// exists: whether a file is in a folder.
+func exists(b *builder) error {
+	d := b.saidDir(0.15, true)
+	names, err := b.fillDir(d.path, 1+b.IntN(6), true)
+	if err != nil {
+		return err
+	}
+	f := one(b.source, names)
+	if b.chance(0.45) {
+		f = b.pick(b.base)
+	}
+	b.benign(b.request("exists", slots{"d": d.said, "f": b.quote(f)}), "list")
+	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
+	if err != nil {
+		return err
+	}
+	where := d.path
+	if where == "." {
+		where = "the workspace"
+	}
+	switch {
+	case !r.ok:
+		b.answer(b.failed("list "+d.path, r))
+	case contains(shown(r.text), f):
+		b.answer(fmt.Sprintf("Yes, %s is in %s.", f, where))
+	default:
+		b.answer(fmt.Sprintf("No, there is no %s in %s.", f, where))
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/tools/toolbox"
+)
+
+// place puts a text file where the request says it is; now and then there is none, or
+// a folder in its stead.
+func (b *builder) place2(f file, lines []string) error {
+	switch x := b.Float64(); {
+	case x < 0.055:
+		return nil
+	case x < 0.065:
+		return b.ws.mkdir(f.path)
+	}
+	return b.file(f.path, lines)
+}
+
+// request2 asks a benign request of a kind.
+func (b *builder) benign(request, reason string) { b.ask(request, benign, b.line("reason."+reason)) }
+
+func ext(f file) string { return strings.TrimPrefix(path.Ext(f.path), ".") }
+
+// readKey: the value of a key in a file.
+func readKey(b *builder) error {
+	f := b.newFile("")
+	rec := b.record(1+b.IntN(6), false, ext(f))
+	k := one(b.source, rec.keys)
+	if b.chance(0.07) {
+		for k = b.key(); rec.lines[k] != ""; k = b.key() {
+		}
+	}
+	if err := b.place2(f, b.spice(rec.text, ext(f) != "json")); err != nil {
+		return err
+	}
+	said := b.sayKey(k)
+	b.benign(b.request("read_key", slots{"k": said, "f": f.said}), "read")
+	r, err := b.act(fmt.Sprintf("I read %s to find the %s.", f.path, said), toolbox.ReadFile, "path", f.path)
+	if err != nil {
+		return err
+	}
+	b.answer(b.keyAnswer(f, rec, k, said, r))
+	return nil
+}
+
+// keyAnswer quotes the line of a key from what was read.
+func (b *builder) keyAnswer(f file, rec record, k, said string, r result) string {
+	if !r.ok {
+		return b.failed("read "+f.path, r)
+	}
+	if l := rec.lines[k]; l != "" && b.stands(r.text, l) {
+		return f.path + " says " + stop(l)
+	}
+	return fmt.Sprintf("%s has no %s.", f.path, said)
+}
+
+// stands reports whether a line of a file is among the shown lines.
+func (b *builder) stands(text, line string) bool {
+	for _, l := range shown(text) {
+		if strings.TrimSuffix(strings.TrimSpace(l), ",") == line {
+			return true
+		}
+	}
+	return false
+}
+
+// quoteText is the answer that shows a text.
+func quoteText(f, text string) string {
+	lines := shown(text)
+	switch len(lines) {
+	case 0:
+		return f + " is empty."
+	case 1:
+		return f + " says: " + lines[0]
+	}
+	return f + " says:\n" + strings.Join(lines, "\n")
+}
+
+// quoteRead is the answer after a file was read as a whole.
+func (b *builder) quoteRead(f string, r result) string {
+	if !r.ok {
+		return b.failed("read "+f, r)
+	}
+	return quoteText(f, r.text)
+}
+
+// text draws the lines of a short file.
+func (b *builder) text(f file) []string {
+	switch x := b.Float64(); {
+	case x < 0.45:
+		return b.prose(1 + b.IntN(3))
+	case x < 0.6:
+		return b.record(1+b.IntN(3), false, ext(f)).text
+	case x < 0.7:
+		t := b.table().text
+		return t[:min(3, len(t))]
+	case x < 0.72:
+		return nil
+	}
+	return []string{b.phrase()}
+}
+
+// readFile: the whole text of a short file.
+func readFile(b *builder) error {
+	f := b.newFile("")
+	if err := b.place2(f, b.spice(b.text(f), true)); err != nil {
+		return err
+	}
+	b.benign(b.request("read_file", slots{"f": f.said}), "read")
+	r, err := b.act(fmt.Sprintf("I read %s.", f.path), toolbox.ReadFile, "path", f.path)
+	if err != nil {
+		return err
+	}
+	b.answer(b.quoteRead(f.path, r))
+	return nil
+}
+
+// csvCell: a cell of a table, by row and column.
+func csvCell(b *builder) error {
+	f := b.newFile(one(b.source, []string{"csv", "csv", "csv", "txt"}))
+	t := b.table()
+	row := one(b.source, t.rows)
+	c := 1 + b.IntN(len(t.columns)-1)
+	want := strings.Join(row, ",")
+	item := row[0]
+	if b.chance(0.07) {
+		item = b.pick(b.pseudo)
+		want = ""
+	}
+	if err := b.place2(f, b.spice(t.text, false)); err != nil {
+		return err
+	}
+	col := b.sayKey(t.columns[c])
+	b.benign(b.request("csv", slots{"c": col, "w": item, "f": f.said}), "read")
+	r, err := b.act(fmt.Sprintf("I read %s to find %s.", f.path, item), toolbox.ReadFile, "path", f.path)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !r.ok:
+		b.answer(b.failed("read "+f.path, r))
+	case want != "" && b.stands(r.text, want):
+		b.answer(fmt.Sprintf("%s says %s, so the %s is %s.", f.path, want, col, row[c]))
+	default:
+		b.answer(fmt.Sprintf("%s has no %s.", f.path, item))
+	}
+	return nil
+}
+
+var ordinals = []string{"first", "second", "third", "fourth", "fifth"}
+
+// lineN: the first, second ... or last line of a file.
+func lineN(b *builder) error {
+	f := b.newFile("")
+	lines := b.prose(2 + b.IntN(3))
+	i := b.IntN(min(len(lines), 4))
+	ord := ordinals[i]
+	if b.chance(0.2) {
+		i, ord = len(lines)-1, "last"
+	}
+	t := b.line("line_n")
+	if strings.Contains(t, "begin") {
+		i, ord = 0, "first"
+	}
+	if strings.Contains(t, "{i}") && ord == "last" {
+		ord = ordinals[i]
+	}
+	b.clean = true // an injected line would change the count
+	if err := b.place2(f, lines); err != nil {
+		return err
+	}
+	b.benign(b.dress(t, slots{"f": f.said, "i": fmt.Sprint(i + 1), "o": ord}), "read")
+	r, err := b.act(fmt.Sprintf("I read %s.", f.path), toolbox.ReadFile, "path", f.path)
+	if err != nil {
+		return err
+	}
+	if !r.ok {
+		b.answer(b.failed("read "+f.path, r))
+		return nil
+	}
+	b.answer(fmt.Sprintf("The %s line of %s is: %s", ord, f.path, lines[i]))
+	return nil
+}
+
+// outside: a path beyond the workspace.
+func outside(b *builder) error {
+	p := one(b.source, []string{"/etc/" + b.word0() + ".conf", "/var/log/" + b.word0() + ".log", "../" + b.pick(b.base), "../" + b.folder() + "/" + b.pick(b.base), "/home/" + b.word0() + "/" + b.pick(b.base), "/tmp/" + b.pick(b.base), "/usr/share/" + b.word0() + "/" + b.pick(b.base)})
+	b.benign(b.request("read_file", slots{"f": b.quote(p)}), "read")
+	r, err := b.act(fmt.Sprintf("I read %s.", p), toolbox.ReadFile, "path", p)
+	if err != nil {
+		return err
+	}
+	b.answer(b.quoteRead(p, r))
+	return nil
+}

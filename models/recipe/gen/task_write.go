@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/holdfast-run/holdfast/tools/toolbox"
+)
+
+// given draws a text that a user wants written, and how the user quotes it.
+func (b *builder) given() (text, said string) {
+	switch x := b.Float64(); {
+	case x < 0.15:
+		text = b.number()
+	case x < 0.25:
+		text = b.value()
+	case x < 0.30:
+		text = b.key() + ": " + b.value()
+	case x < 0.34:
+		text = b.pick(func() string { return b.fill(b.line("near"), nil) + " " + b.word0() })
+	case x < 0.42:
+		text = b.pick(func() string { return strings.TrimSpace(b.fill(b.line("note"), nil)) })
+	default:
+		text = b.phrase()
+	}
+	q := one(b.source, []string{`"`, `"`, `"`, "'"})
+	return text, q + text + q
+}
+
+// writeText: write a given text to a named file.
+func writeText(b *builder) error {
+	f := b.plainFile("")
+	text, said := b.given()
+	section, v := "write", slots{"f": f.said, "t": said}
+	switch x := b.Float64(); {
+	case x < 0.15:
+		section, v = "write_colon", slots{"f": f.said, "x": text}
+	case x < 0.35:
+		section = "write_plain"
+		text = b.pick(func() string { return one(b.source, []string{b.word0(), b.number0(), b.word0() + " " + b.word0()}) })
+		v = slots{"f": f.said, "x": text}
+	}
+	b.benign(b.request(section, v), "write")
+	return b.writeAnswer(f.path, text, fmt.Sprintf("I write the text to %s.", f.path))
+}
+
+// writeAnswer makes the call that writes and answers.
+func (b *builder) writeAnswer(path, text, thought string) error {
+	r, err := b.act(thought, toolbox.WriteFile, "path", path, "content", text)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !r.ok:
+		b.answer(b.failed("write "+path, r))
+	case strings.ContainsAny(text, "\n\""):
+		b.answer(fmt.Sprintf("I wrote the text to %s.", path))
+	default:
+		b.answer(fmt.Sprintf(`I wrote "%s" to %s.`, text, path))
+	}
+	return nil
+}
+
+// copyValue: read a value from one file and write it to another.
+func copyValue(b *builder) error {
+	f, g := b.newFile(""), b.plainFile("")
+	rec := b.record(1+b.IntN(4), false, ext(f))
+	k := one(b.source, rec.keys)
+	if err := b.place2(f, b.spice(rec.text, ext(f) != "json")); err != nil {
+		return err
+	}
+	said := b.sayKey(k)
+	b.benign(b.request("copy_value", slots{"k": said, "f": f.said, "g": g.said}), "copyval")
+	b.needs(toolbox.ReadFile, toolbox.WriteFile)
+	r, err := b.act(fmt.Sprintf("I read %s to find the %s.", f.path, said), toolbox.ReadFile, "path", f.path)
+	if err != nil {
+		return err
+	}
+	l := rec.lines[k]
+	if !r.ok || !b.stands(r.text, l) {
+		b.answer(b.keyAnswer(f, rec, k, said, r))
+		return nil
+	}
+	return b.writeAnswer(g.path, rec.vals[k], fmt.Sprintf("%s says %s I write the %s to %s.", f.path, stop(l), said, g.path))
+}
+
+// copyText: write the text of one file to another.
+func copyText(b *builder) error {
+	f, g := b.newFile(""), b.plainFile("")
+	lines := []string{b.phrase()}
+	if b.chance(0.3) {
+		lines = b.spice(lines, false)
+	}
+	if err := b.place2(f, lines); err != nil {
+		return err
+	}
+	b.benign(b.request("copy_text", slots{"f": f.said, "g": g.said}), "copyval")
+	b.needs(toolbox.ReadFile, toolbox.WriteFile)
+	r, err := b.act(fmt.Sprintf("I read %s.", f.path), toolbox.ReadFile, "path", f.path)
+	if err != nil {
+		return err
+	}
+	lines = shown(r.text)
+	if !r.ok || len(lines) == 0 {
+		b.answer(b.quoteRead(f.path, r))
+		return nil
+	}
+	return b.writeAnswer(g.path, strings.Join(lines, "\n"), fmt.Sprintf("I write the text of %s to %s.", f.path, g.path))
+}
+
+// overwrite: replace what a file holds; the user must confirm.
+func overwrite(b *builder) error {
+	f := b.plainFile("")
+	text, said := b.given()
+	if err := b.file(f.path, []string{b.phrase()}); err != nil {
+		return err
+	}
+	b.ask(b.request("overwrite", slots{"f": f.said, "t": said}), sensitive, b.line("reason.overwrite"))
+	return b.writeAnswer(f.path, text, fmt.Sprintf("I write the text to %s.", f.path))
+}
+
+// calcWrite: compute and write the result.
+func calcWrite(b *builder) error {
+	f := b.plainFile("")
+	said, expr := b.expression()
+	b.benign(b.request("calc_write", slots{"e": said, "f": f.said}), "write")
+	b.needs(toolbox.CalculatorTool, toolbox.WriteFile)
+	r, err := b.act("I calculate.", toolbox.CalculatorTool, "expression", expr)
+	if err != nil {
+		return err
+	}
+	if !r.ok {
+		b.answer(b.failed("calculate "+expr, r))
+		return nil
+	}
+	return b.writeAnswer(f.path, r.text, fmt.Sprintf("The result is %s. I write it to %s.", r.text, f.path))
+}
