@@ -3,78 +3,16 @@
 // Every function runs on the calling thread only and keeps no state besides a scratch buffer
 // per thread, so several Python threads may call at once (ctypes releases the interpreter lock).
 // The plain PyTorch twin is in plain.py; check.py compares the two.
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "vec.h"
+#include "tiles.h"
 
 enum { HEAD = 32, QB = 16, KB = 32 };  // head width; queries and keys in one tile block
-
-// The tile loads of GCC 12 do not tell the compiler that they read memory: stores before them
-// must be finished first.
-#define fence() __asm__ volatile("" ::: "memory")
-
-// Transposes a 16 x 16 matrix of 32-bit words held in r[0..15].
-static inline void transpose16(__m512i r[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  for (int i = 0; i < 4; i++) {
-    t[i] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0x88);
-    t[i + 4] = _mm512_shuffle_i32x4(r[i], r[i + 4], 0xdd);
-    t[i + 8] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0x88);
-    t[i + 12] = _mm512_shuffle_i32x4(r[i + 8], r[i + 12], 0xdd);
-  }
-  for (int i = 0; i < 4; i++) {
-    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
-    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
-  }
-}
-
-// ---- tiles and scratch memory ---------------------------------------------------------------
 
 // Asks the kernel for the AMX tile state. Returns 0 when it is granted; call once per process.
 int kernels_init(void) {
   return (int)syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */);
-}
-
-// All eight tiles are 16 rows of 64 bytes.
-static void tiles_on(void) {
-  struct { uint8_t palette, start, pad[14]; uint16_t width[16]; uint8_t rows[16]; } __attribute__((aligned(64))) c;
-  memset(&c, 0, sizeof c);
-  c.palette = 1;
-  for (int i = 0; i < 8; i++) c.width[i] = 64, c.rows[i] = 16;
-  _tile_loadconfig(&c);
-}
-
-typedef struct { char *base; size_t size, used; } arena;
-static __thread arena scratch;
-
-static void scratch_reset(size_t need) {
-  if (scratch.size < need) {
-    free(scratch.base);
-    scratch.base = aligned_alloc(64, (need + 63) & ~(size_t)63);
-    if (!scratch.base) abort();
-    scratch.size = need;
-  }
-  scratch.used = 0;
-}
-static void *take(size_t n) {
-  void *p = scratch.base + scratch.used;
-  scratch.used += (n + 63) & ~(size_t)63;
-  if (scratch.used > scratch.size) abort();
-  return p;
 }
 
 // ---- rotary positions -----------------------------------------------------------------------
@@ -114,20 +52,6 @@ typedef struct {
   bf16 *kt, *vt;  // blocks of 32 keys, transposed: [padded/32][32 dims][32 keys]
 } keys_t;
 
-// rows: 32 x 32 bf16 -> its transpose.
-static void transpose_block(const bf16 *rows, bf16 *out) {
-  __m512i lo[16], hi[16];
-  for (int i = 0; i < 16; i++) lo[i] = _mm512_load_si512(rows + i * 32), hi[i] = _mm512_load_si512(rows + (16 + i) * 32);
-  transpose16(lo);
-  transpose16(hi);
-  for (int i = 0; i < 16; i++) {
-    __m256i a = _mm512_cvtepi32_epi16(lo[i]), b = _mm512_cvtepi32_epi16(hi[i]);
-    _mm512_store_si512(out + 64 * i, _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
-    a = _mm512_cvtepi32_epi16(_mm512_srli_epi32(lo[i], 16)), b = _mm512_cvtepi32_epi16(_mm512_srli_epi32(hi[i], 16));
-    _mm512_store_si512(out + 64 * i + 32, _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
-  }
-}
-
 // Gathers the keys and values of one head of one document. want_kt: also transposed keys.
 static void load_keys(keys_t *c, const bf16 *qkv, const float *rope, const int *pos, const branch_t *br, int nb,
                       int padded, int heads, int h, int backward) {
@@ -146,7 +70,7 @@ static void load_keys(keys_t *c, const bf16 *qkv, const float *rope, const int *
       _mm512_store_si512(c->v + at, _mm512_loadu_si512(row + 2 * dim));
     }
   }
-  for (int i = 0; i < padded / KB; i++) transpose_block((backward ? c->k : c->v) + (size_t)i * 1024, (backward ? c->kt : c->vt) + (size_t)i * 1024);
+  for (int i = 0; i < padded / KB; i++) transpose_block((backward ? c->k : c->v) + (size_t)i * 1024, 32, (backward ? c->kt : c->vt) + (size_t)i * 1024);
 }
 
 // One stretch of key blocks that a block of queries sees. limit is the number of visible keys
@@ -171,14 +95,6 @@ static inline __mmask16 visible(const stretch_t *s, int j, int q) {
 static inline int masked(const stretch_t *s, int block, int q) {
   int last = (block + 1) * KB - 1;
   return last >= s->limit || (s->diag >= 0 && last > q);
-}
-
-// Two rows of 32 bf16 -> pairs (a[i], b[i]) for i in 0..15 and 16..31: the B layout of a tile.
-static inline void pair_rows(__m512i a, __m512i b, void *lo, void *hi) {
-  const __m512i even = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
-                                        36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
-  _mm512_store_si512(lo, _mm512_permutex2var_epi16(a, even, b));
-  _mm512_store_si512(hi, _mm512_permutex2var_epi16(a, _mm512_add_epi16(even, _mm512_set1_epi16(16)), b));
 }
 
 // Forward for 16 queries: weights of all visible keys, then their values. qt: queries as a B

@@ -105,6 +105,8 @@ def check_operations(ops, dtype, report, seed):
     rows = batch.target.shape[0]
     cases = {  # name: (function of ops and inputs, inputs, which of them are float)
         "embed": (lambda o, t: o.embed(t, batch.ids), [bf(vocab, dim)], ()),
+        "linear": (lambda o, x, w: o.linear(x, w), [bf(2048 + 64, 160), bf(224, 160)], ()),
+        "linear, odd size": (lambda o, x, w: o.linear(x, w), [bf(77, 64), bf(96, 64)], ()),
         "addnorm": (lambda o, x, d, w: o.addnorm(x, d, w), [torch.randn(n, dim), bf(n, dim), 1 + torch.rand(dim)], (0, 2)),
         "attention": (lambda o, x: o.attention(x, batch, heads) * live, [bf(n, 3 * dim) * 2], ()),
         "swiglu": (lambda o, x: o.swiglu(x), [bf(n, 2 * dim) * 2], ()),

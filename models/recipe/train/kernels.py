@@ -1,8 +1,8 @@
-"""The fused kernels (attention.c, rows.c) as differentiable PyTorch functions.
+"""The kernels (attention.c, matmul.c, rows.c) as differentiable PyTorch functions.
 
 available() says whether this machine can run them (Linux, x86-64 with AMX-BF16 and AVX-512-BF16,
 a C compiler); plain.py holds the same functions in plain PyTorch. Both modules have the names
-embed, addnorm, attention, swiglu, cross_entropy and adamw, so a model takes either as its `ops`.
+embed, linear, product, addnorm, attention, swiglu, cross_entropy and adamw, so a model takes either as its `ops`.
 All functions work on CPU tensors on the calling thread and release the interpreter lock.
 """
 import ctypes
@@ -15,7 +15,7 @@ import subprocess
 import torch
 
 HERE = pathlib.Path(__file__).resolve().parent
-SOURCES = ("attention.c", "rows.c")
+SOURCES = ("attention.c", "matmul.c", "rows.c")
 POSITIONS = 4096  # rows of the rotation table
 BASE = 10000.0
 FLAGS = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC", "-Wall", "-Wextra"]
@@ -31,7 +31,7 @@ def _cpu_has(*names):
 
 def build(folder=None):
     """Compiles the kernels unless that was done already; returns the library's path."""
-    text = b"".join((HERE / s).read_bytes() for s in SOURCES + ("vec.h",)) + " ".join(FLAGS).encode()
+    text = b"".join((HERE / s).read_bytes() for s in SOURCES + ("tiles.h", "vec.h")) + " ".join(FLAGS).encode()
     folder = pathlib.Path(folder or os.environ.get("RECIPE_CACHE", pathlib.Path.home() / ".cache" / "holdfast-recipe"))
     folder.mkdir(parents=True, exist_ok=True)
     lib = folder / f"kernels-{hashlib.sha256(text).hexdigest()[:16]}.so"
@@ -96,6 +96,32 @@ class _Embed(torch.autograd.Function):
         table = torch.zeros(ctx.shape)
         _call("embedding_backward", table, ids, grad.contiguous(), len(ids), ctx.shape[1])
         return table.bfloat16(), None
+
+
+def product(a, b, transposed=False):
+    """a @ b, or a @ b.T, of bf16 matrices; not differentiable."""
+    cols = b.shape[0] if transposed else b.shape[1]
+    if (a.shape[0] | a.shape[1] | cols) % 32:  # the kernel works on whole tiles
+        return a @ (b.t() if transposed else b)
+    out = torch.empty(a.shape[0], cols, dtype=torch.bfloat16)
+    _call("matmul", a, b, out, a.shape[0], a.shape[1], cols, int(transposed))
+    return out
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight):
+        ctx.save_for_backward(x, weight)
+        return product(x, weight, transposed=True)
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x, weight), grad = ctx.saved_tensors, grad.contiguous()
+        if x.shape[0] % 32:
+            return grad @ weight, grad.t() @ x
+        dweight = torch.empty_like(weight)
+        _call("matmul_gradient", grad, x, dweight, x.shape[0], *weight.shape)
+        return product(grad, weight), dweight
 
 
 class _AddNorm(torch.autograd.Function):
@@ -173,6 +199,11 @@ class _CrossEntropy(torch.autograd.Function):
 def embed(table, ids):
     """Rows ids (int32) of a bf16 table, as float."""
     return _Embed.apply(table, ids)
+
+
+def linear(x, weight):
+    """x [tokens][inner] times the transpose of weight [outer][inner], in bf16."""
+    return _Linear.apply(x, weight)
 
 
 def addnorm(x, delta, weight):

@@ -7,7 +7,6 @@ import dataclasses
 import math
 
 import torch
-import torch.nn.functional as F
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,14 +59,14 @@ class Model:
         delta = torch.zeros(x.shape, dtype=self.dtype, device=x.device)
         for l in range(self.shape.layers):
             x, y = ops.addnorm(x, delta, w[f"{l}.norm1"])
-            delta = F.linear(ops.attention(F.linear(y, w[f"{l}.qkv"]), batch, self.shape.heads), w[f"{l}.out"])
+            delta = ops.linear(ops.attention(ops.linear(y, w[f"{l}.qkv"]), batch, self.shape.heads), w[f"{l}.out"])
             x, y = ops.addnorm(x, delta, w[f"{l}.norm2"])
-            delta = F.linear(ops.swiglu(F.linear(y, w[f"{l}.gateup"])), w[f"{l}.down"])
+            delta = ops.linear(ops.swiglu(ops.linear(y, w[f"{l}.gateup"])), w[f"{l}.down"])
         return ops.addnorm(x, delta, w["norm"])[1]
 
     def logits(self, batch, rows):
         """Scores [len(rows)][vocab] after the tokens at rows."""
-        return F.linear(self.hidden(batch).index_select(0, rows), self.w["embed"])
+        return self.ops.linear(self.hidden(batch).index_select(0, rows), self.w["embed"])
 
     def loss(self, batch):
         """(weighted loss, each target's loss, hits) over the batch's targets."""

@@ -11,7 +11,7 @@ import model as m
 MOMENTUM = 0.95
 
 
-def orthogonal(g, dtype):
+def orthogonal(g, ops, dtype):
     """A matrix with g's singular vectors and singular values near 1 (quintic Newton-Schulz)."""
     x = g.to(dtype)
     tall = x.shape[0] > x.shape[1]
@@ -19,9 +19,9 @@ def orthogonal(g, dtype):
         x = x.t().contiguous()
     x = x / (x.norm().float() + 1e-7).to(dtype)
     for _ in range(5):
-        b = x @ x.t()
-        c = torch.addmm(b, b, b, beta=-4.7750, alpha=2.0315)
-        x = torch.addmm(x, c, x, beta=3.4445, alpha=1.0)
+        b = ops.product(x, x, transposed=True)
+        c = ops.product(b, b).mul_(2.0315).add_(b, alpha=-4.7750)
+        x = ops.product(c, x).add_(x, alpha=3.4445)
     return (x.t() if tall else x).float()
 
 
@@ -71,5 +71,5 @@ class Optimizer:
         momentum.mul_(MOMENTUM).add_(grad)
         pieces = grad.add(momentum, alpha=MOMENTUM).chunk(n)
         rows, cols = pieces[0].shape
-        step = torch.cat([orthogonal(x, self.dtype) for x in pieces])
+        step = torch.cat([orthogonal(x, self.ops, self.dtype) for x in pieces])
         p.mul_(1 - rate * self.muon_decay).add_(step, alpha=-rate * max(1, rows / cols) ** 0.5)

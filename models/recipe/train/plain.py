@@ -12,6 +12,14 @@ def embed(table, ids):
     return table[ids.long()].float()
 
 
+def linear(x, weight):
+    return F.linear(x, weight)
+
+
+def product(a, b, transposed=False):
+    return a @ (b.t() if transposed else b)
+
+
 def addnorm(x, delta, weight):
     total = x + delta.float()
     y = total * torch.rsqrt(total.pow(2).mean(-1, keepdim=True) + 1e-5) * weight

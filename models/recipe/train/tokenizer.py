@@ -180,7 +180,7 @@ def segments_of(path, limit):
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--docs", required=True)
-    a.add_argument("--special", required=True, help="JSON list of control tokens; the first ends a text, the last of a turn is <|im_end|>")
+    a.add_argument("--special", required=True, help="JSON list of control tokens, <|endoftext|> and <|im_end|> among them")
     a.add_argument("--vocab", type=int, default=1536)
     a.add_argument("--limit", type=int, default=8000, help="training documents to count")
     a.add_argument("--out", required=True)

@@ -46,11 +46,22 @@ def options():
     add("--seed", type=int, default=1)
     add("--save-every", type=float, default=120, help="seconds between checkpoints")
     add("--log-every", type=int, default=20, help="steps between progress lines")
+    add("--priority", type=int, default=0, help="niceness; below 0 needs the right to it")
     add("--resume", action="store_true")
     o = a.parse_args()
     if math.isinf(o.minutes) and math.isinf(o.tokens):
         a.error("give --minutes or --tokens")
     return o
+
+
+def prioritize(niceness):
+    """Sets the process's niceness, and that of its session where the kernel groups tasks by session."""
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
+    try:
+        with open("/proc/self/autogroup", "w") as f:
+            f.write(str(niceness))
+    except OSError:
+        pass  # no such grouping, or a niceness set a moment ago
 
 
 def backend():
@@ -154,4 +165,7 @@ class Trainer:
 
 
 if __name__ == "__main__":
-    Trainer(options()).run()
+    chosen = options()
+    if chosen.priority:
+        prioritize(chosen.priority)
+    Trainer(chosen).run()
