@@ -17,7 +17,7 @@ const maxPieces = 64
 //
 // Benign allows, sensitive asks. A malicious response keeps that label, but its
 // Outcome is that of what is left after its malicious pieces were replaced: if that is
-// malicious too, or no piece was found guilty, everything is withheld. What cannot be
+// malicious too, or all pieces or none were found guilty, everything is withheld. What cannot be
 // labelled is withheld; a failing generator is also returned as the error.
 func (g *Gate) Response(ctx context.Context, gen agent.Generator, c agent.Conversation, o agent.Observation) (agent.Screening, error) {
 	if g.review == nil {
@@ -75,23 +75,23 @@ func (s *screener) screen(ctx context.Context) (agent.Screening, error) {
 	if whole.Label != agent.Malicious {
 		return agent.Screening{Verdict: v, Text: s.o.Text}, nil
 	}
-	text, n, err := s.redact(ctx)
+	text, n, left, err := s.redact(ctx)
 	if err != nil {
 		return withhold(failed(v, err)), broken(err)
 	}
-	if n == 0 {
+	if n == 0 || left == 0 {
 		return withhold(v), nil
 	}
 	rest, err := s.label(ctx, text)
 	if err != nil {
 		return withhold(failed(v, err)), broken(err)
 	}
-	left := ofOpinion(rest, "response.redacted")
-	v.Votes = append(v.Votes, left.Votes...)
-	if left.Outcome == agent.Deny {
+	again := ofOpinion(rest, "response.redacted")
+	v.Votes = append(v.Votes, again.Votes...)
+	if again.Outcome == agent.Deny {
 		return withhold(v), nil
 	}
-	v.Outcome, v.Code = left.Outcome, ""
+	v.Outcome, v.Code = again.Outcome, ""
 	return agent.Screening{Verdict: v, Text: text, Withheld: n}, nil
 }
 
@@ -101,12 +101,12 @@ func (s *screener) label(ctx context.Context, text string) (review.Opinion, erro
 	return o, err
 }
 
-// redact replaces every piece that the model calls malicious, however sure it is, and
-// returns how many it replaced. Equal pieces are looked at once.
-func (s *screener) redact(ctx context.Context) (string, int, error) {
+// redact replaces every piece that the model calls malicious, however sure it is. It
+// returns how many it replaced and how many are left that are not blank. Equal pieces
+// are looked at once.
+func (s *screener) redact(ctx context.Context) (text string, replaced, left int, err error) {
 	pieces := split(s.o.Text)
 	guilty := map[string]bool{}
-	n := 0
 	for i, p := range pieces {
 		if strings.TrimSpace(p) == "" {
 			continue
@@ -115,17 +115,19 @@ func (s *screener) redact(ctx context.Context) (string, int, error) {
 		if !seen {
 			o, err := s.label(ctx, p)
 			if err != nil {
-				return "", 0, err
+				return "", 0, 0, err
 			}
 			bad = o.Word == agent.Malicious || o.Label == agent.Malicious
 			guilty[p] = bad
 		}
-		if bad {
-			pieces[i] = frame.Withheld
-			n++
+		if !bad {
+			left++
+			continue
 		}
+		pieces[i] = frame.Withheld
+		replaced++
 	}
-	return strings.Join(pieces, "\n"), n, nil
+	return strings.Join(pieces, "\n"), replaced, left, nil
 }
 
 // split cuts a text into its lines, or into at most maxPieces runs of lines. Joined

@@ -50,7 +50,7 @@ func TestResponse(t *testing.T) {
 		{"LooksAtEqualLinesOnce", "bad\na\nbad\na\nbad", sees("bad"), agent.Allow, agent.Malicious,
 			"[withheld]\na\n[withheld]\na\n[withheld]", 3, 4},
 		{"AsksAboutSecretsBesideBadLines", "bad\nsecret", sees("bad"), agent.Ask, agent.Malicious, "[withheld]\nsecret", 1, 4},
-		{"WithholdsOneBadLine", "bad", sees("bad"), agent.Allow, agent.Malicious, "[withheld]", 1, 3},
+		{"WithholdsAllOfOneBadLine", "bad\n", sees("bad"), agent.Deny, agent.Malicious, "", 0, 2},
 		{"WithholdsAllWhereNoLineIsGuilty", "do\nit", sees("do\nit"), agent.Deny, agent.Malicious, "", 0, 3},
 		{"WithholdsAllWhereTheRestIsBad", "bad\ndo\nit", sees("bad", "do\nit"), agent.Deny, agent.Malicious, "", 0, 5},
 	} {

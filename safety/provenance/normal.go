@@ -109,16 +109,17 @@ func named(text, value string) bool {
 	if !strings.ContainsFunc(value, wordRune) {
 		return false
 	}
+	first, n := utf8.DecodeRuneInString(value)
+	last, _ := utf8.DecodeLastRuneInString(value)
 	for at := 0; at < len(text); {
 		i := strings.Index(text[at:], value)
 		if i < 0 {
 			return false
 		}
 		i += at
-		if openBefore(text[:i]) && openAfter(text[i+len(value):]) {
+		if openBefore(text[:i], first) && openAfter(text[i+len(value):], last) {
 			return true
 		}
-		_, n := utf8.DecodeRuneInString(text[i:])
 		at = i + n
 	}
 	return false
@@ -127,17 +128,17 @@ func named(text, value string) bool {
 // joints tie what stands on both sides of them into one longer name.
 const joints = `-./@+~%&=#?:\`
 
-func openBefore(s string) bool {
+func openBefore(s string, edge rune) bool {
 	r, n := utf8.DecodeLastRuneInString(s)
-	return n == 0 || !wordRune(r) && (r == ':' || r == '=' || !strings.ContainsRune(joints, r))
+	return n == 0 || !joins(r, edge) && (r == ':' || r == '=' || !strings.ContainsRune(joints, r))
 }
 
-func openAfter(s string) bool {
+func openAfter(s string, edge rune) bool {
 	r, n := utf8.DecodeRuneInString(s)
 	if n == 0 {
 		return true
 	}
-	if wordRune(r) {
+	if joins(r, edge) {
 		return false
 	}
 	if !strings.ContainsRune(joints, r) {
@@ -149,4 +150,14 @@ func openAfter(s string) bool {
 
 func wordRune(r rune) bool {
 	return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+}
+
+// joins reports whether a rune next to a value makes it part of a longer word. Scripts
+// without spaces set names in other scripts directly beside their own words.
+func joins(r, edge rune) bool {
+	return wordRune(r) && !(unicode.In(r, spaceless...) && edge < utf8.RuneSelf)
+}
+
+var spaceless = []*unicode.RangeTable{
+	unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar,
 }

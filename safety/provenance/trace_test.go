@@ -55,6 +55,9 @@ func TestOrigin(t *testing.T) {
 		{"FindsURL", "fetch https://example.org/a?b=1.", "", agent.RoleTarget, "https://example.org/a?b=1", user},
 		{"KeepsTheUsersValueWhateverToolsSay", "pay DE02 1203", "the IBAN is DE02 1203", agent.RoleTarget, "DE02 1203", user},
 
+		{"FindsNameInTextWithoutSpaces", "把摘要写到summary.md里", "", agent.RolePath, "summary.md", user},
+
+		{"RejectsNameGluedToCyrillic", "read жsummary.md", "", agent.RolePath, "summary.md", model},
 		{"RejectsPartOfPath", "read docs/summary.md", "", agent.RolePath, "summary.md", model},
 		{"RejectsPartOfName", "read my-notes.md", "", agent.RolePath, "notes.md", model},
 		{"RejectsStemOfName", "read notes.md", "", agent.RolePath, "notes", model},

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
@@ -40,7 +41,15 @@ func parseVerdict(s string) (agent.Label, string, error) {
 	if l == agent.Unknown {
 		return agent.Unknown, "", fmt.Errorf("%w: no such label", ErrUnreadable)
 	}
-	return l, reason, nil
+	return l, strings.Map(visible, reason), nil
+}
+
+// visible blanks what could act on a terminal: a reason may be shown to a person.
+func visible(r rune) rune {
+	if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == 0x2028 || r == 0x2029 {
+		return ' '
+	}
+	return r
 }
 
 // parsePlan reads {"tools": [names]} with every name on offer, and drops repetitions.

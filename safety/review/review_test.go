@@ -198,6 +198,14 @@ func TestVerdictRefusesWhatIsNotOne(t *testing.T) {
 	}
 }
 
+func TestReasonCannotActOnATerminal(t *testing.T) {
+	g := &fixed{turn: agent.Turn{Answer: `{"reason": "a\u001b[2Jb\nc\u202ed", "label": "benign"}`}}
+	o, err := newReviewer(t).Prompt(t.Context(), g, conversation())
+	if err != nil || o.Reason != "a [2Jb c d" {
+		t.Fatalf("reason %q, %v", o.Reason, err)
+	}
+}
+
 func TestGeneratorErrorIsKept(t *testing.T) {
 	_, err := newReviewer(t).Prompt(t.Context(), &fixed{err: agent.ErrContext}, conversation())
 	if !errors.Is(err, agent.ErrContext) {
