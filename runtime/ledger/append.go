@@ -19,6 +19,9 @@ const (
 	headInterval = 60 * time.Second
 )
 
+// pagesPerEvent is about how many pages one event changes, in its table and indexes.
+const pagesPerEvent = 4
+
 // Append commits one event with its blobs and returns its position. The recorder sets
 // position, times and hash whatever e says, and the Digest of each blob of the body.
 // A nil Data is recorded as empty text, or as a reference if the Digest is of a blob
@@ -126,7 +129,7 @@ func (r *Run) write(row *eventRow, body agent.Body, now time.Time) error {
 		row.at, row.mono, string(row.payload), row.prev, row.hash); err != nil {
 		return fmt.Errorf("insert event: %w", err)
 	}
-	w.pending += len(payload) + 4096
+	w.pending += len(payload) + pagesPerEvent*4096
 	if reason := r.headReason(row, now); reason != "" {
 		return w.appendHead(r.row.origin, reason, row)
 	}
