@@ -70,10 +70,18 @@ func (g *Grammar) Clone() (*Grammar, error) {
 }
 
 // Accept moves the state past a token. It fails when the grammar does not allow the token; the state is then lost.
+// A token that ends generation is only checked: llama.cpp would end the process over one out of place.
 // Wraps llama_sampler_accept.
 func (g *Grammar) Accept(t Token) error {
 	if g.c == nil {
 		return ErrClosed
+	}
+	if g.m.Vocab().EndsGeneration(t) {
+		ok := []bool{false}
+		if err := g.Allows([]Token{t}, ok); err != nil || ok[0] {
+			return err
+		}
+		return fmt.Errorf("accept token %d: the grammar does not allow an end here", t)
 	}
 	var msg C.hf_text
 	if C.hf_sampler_accept(g.c, C.llama_token(t), &msg) != 0 {

@@ -85,6 +85,9 @@ func TestGrammar(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer g.Close()
+		if err := g.Accept(v.EOS()); err == nil {
+			t.Error("an end before the grammar's end was accepted")
+		}
 		if err := g.Accept(b); err == nil {
 			t.Error("a token outside the grammar was accepted")
 		}

@@ -142,6 +142,22 @@ int hf_piece(const struct llama_vocab * vocab, llama_token token, int special, h
     return guarded(err, [&] { hf::set_text(out, common_token_to_piece(vocab, token, special != 0)); });
 }
 
+int hf_vocab_dump(const struct llama_vocab * vocab, hf_text * out, uint32_t * ends, uint32_t * attrs, hf_text * err) {
+    return guarded(err, [&] {
+        std::string all;
+        const int32_t n = llama_vocab_n_tokens(vocab);
+        for (int32_t i = 0; i < n; i++) {
+            all += common_token_to_piece(vocab, i, true);
+            if (all.size() > std::numeric_limits<uint32_t>::max()) {
+                throw std::length_error("vocabulary too large");
+            }
+            ends[i]  = uint32_t(all.size());
+            attrs[i] = uint32_t(llama_vocab_get_attr(vocab, i));
+        }
+        hf::set_text(out, all);
+    });
+}
+
 struct llama_sampler * hf_grammar_new(const struct llama_vocab * vocab, const char * grammar, const char * root, int lazy,
                                       const char ** patterns, size_t n_patterns, const llama_token * tokens,
                                       size_t n_tokens, hf_text * err) {

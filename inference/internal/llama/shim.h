@@ -61,6 +61,9 @@ int hf_tokenize(const struct llama_vocab * vocab, const char * text, size_t size
                 llama_token ** out, size_t * n, hf_text * err);
 int hf_piece(const struct llama_vocab * vocab, llama_token token, int special, hf_text * out, hf_text * err);
 
+// All pieces of a vocabulary, control tokens spelled out, one after another: piece i is out[ends[i-1]:ends[i]].
+int hf_vocab_dump(const struct llama_vocab * vocab, hf_text * out, uint32_t * ends, uint32_t * attrs, hf_text * err);
+
 // Grammars. A NULL sampler with a message means that the grammar does not parse.
 struct llama_sampler * hf_grammar_new(const struct llama_vocab * vocab, const char * grammar, const char * root, int lazy,
                                       const char ** patterns, size_t n_patterns, const llama_token * tokens,

@@ -81,6 +81,28 @@ func (v *Vocab) Piece(t Token, special bool) (string, error) {
 	return take(&out), nil
 }
 
+// Pieces returns the bytes of every token, control tokens spelled out, and the attributes of every token.
+// Wraps llama_token_to_piece and llama_vocab_get_attr.
+func (v *Vocab) Pieces() ([]string, []Attr, error) {
+	defer runtime.KeepAlive(v.m)
+	n := v.Len()
+	if n == 0 {
+		return nil, nil, fmt.Errorf("read vocabulary: it is empty")
+	}
+	ends, attrs := make([]uint32, n), make([]Attr, n)
+	var out, msg C.hf_text
+	if C.hf_vocab_dump(v.c, &out, (*C.uint32_t)(unsafe.Pointer(&ends[0])), (*C.uint32_t)(unsafe.Pointer(&attrs[0])), &msg) != 0 {
+		return nil, nil, fmt.Errorf("read vocabulary: %w", failure(&msg))
+	}
+	all := take(&out)
+	pieces, from := make([]string, n), uint32(0)
+	for i, end := range ends {
+		pieces[i] = all[from:end]
+		from = end
+	}
+	return pieces, attrs, nil
+}
+
 // Attr returns the attributes of a token that lies in the vocabulary, 0 for any other. Wraps llama_vocab_get_attr.
 func (v *Vocab) Attr(t Token) Attr {
 	defer runtime.KeepAlive(v.m)
