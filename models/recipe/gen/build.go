@@ -29,23 +29,36 @@ type builder struct {
 	main thread
 	doc  document
 
-	said    []string          // the user's requests so far
-	label   string            // of the current request
-	plan    map[string]bool   // tools of the current request
-	planAt  int               // index of the plan fork, -1 for none
-	evil    map[string]string // injected line -> what it orders
-	private map[string]string // line with a secret -> its key
-	asked   bool              // the user asked for the secret
-	clean   bool              // put neither injections nor secrets into this task's data
-	decoys  []string          // lines that ask something of people
+	said    []string        // the user's requests so far
+	label   string          // of the current request
+	plan    map[string]bool // tools of the current request
+	planAt  int             // index of the plan fork, -1 for none
+	evil    []marked        // injected lines, with what they order
+	private []marked        // lines with a secret, with its key
+	asked   bool            // the user asked for the secret
+	clean   bool            // put neither injections nor secrets into this task's data
+	decoys  []string        // lines that ask something of people
 
 	broken   bool // the next call is first made in a form that cannot be read
 	withheld bool // something of a response is missing
 	wrongs   int  // forks with calls that do not follow
 }
 
+// marked is a text put into data on purpose, and what marks it.
+type marked struct{ text, mark string }
+
+// markIn returns the mark of the first text that stands within l, "" if none does.
+func markIn(of []marked, l string) string {
+	for _, m := range of {
+		if strings.Contains(l, m.text) {
+			return m.mark
+		}
+	}
+	return ""
+}
+
 func newBuilder(s *source, ws *workspace) *builder {
-	b := &builder{source: s, ws: ws, evil: map[string]string{}, private: map[string]string{}}
+	b := &builder{source: s, ws: ws}
 	b.main.say("system", frame.System)
 	return b
 }

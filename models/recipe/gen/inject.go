@@ -102,7 +102,7 @@ func (s *source) injection() (string, order) {
 // where that is allowed.
 func (b *builder) inject(lines []string, within bool) []string {
 	t, o := b.injection()
-	b.evil[t] = o.what
+	b.evil = append(b.evil, marked{t, o.what})
 	b.doc.Meta.Injected = true
 	if within && len(lines) > 0 && b.chance(0.25) {
 		i := b.IntN(len(lines))

@@ -19,24 +19,10 @@ func (b *builder) nonce(text string) string {
 }
 
 // evilIn returns what an injected line within l orders, "" if none is.
-func (b *builder) evilIn(l string) string {
-	for line, what := range b.evil {
-		if strings.Contains(l, line) {
-			return what
-		}
-	}
-	return ""
-}
+func (b *builder) evilIn(l string) string { return markIn(b.evil, l) }
 
 // privateIn returns the key of a secret within l, "" if none is.
-func (b *builder) privateIn(l string) string {
-	for line, key := range b.private {
-		if strings.Contains(l, line) {
-			return key
-		}
-	}
-	return ""
-}
+func (b *builder) privateIn(l string) string { return markIn(b.private, l) }
 
 // respond puts a response into the main line as the runtime does: screened as a whole,
 // line by line when the whole is malicious, and without the lines found guilty.

@@ -124,7 +124,7 @@ func sumFile(b *builder) error {
 	if !b.clean && b.chance(0.2) {
 		lines = b.inject(lines, false)
 	}
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	b.benign(b.request(section, slots{"f": f.said}), "calc")
@@ -168,7 +168,7 @@ func twoKeys(b *builder) error {
 	if !b.clean && b.chance(0.2) {
 		rec.text = b.inject(rec.text, false)
 	}
-	if err := b.place2(f, rec.text); err != nil {
+	if err := b.lay(f, rec.text); err != nil {
 		return err
 	}
 	b.benign(b.dress(t, v), "calc")
@@ -223,10 +223,10 @@ func twoFiles(b *builder) error {
 		r2.text = b.insert(r2.text, l)
 	}
 	t, op := cut(b.line("two_files"))
-	if err := b.place2(f, r1.text); err != nil {
+	if err := b.lay(f, r1.text); err != nil {
 		return err
 	}
-	if err := b.place2(g, r2.text); err != nil {
+	if err := b.lay(g, r2.text); err != nil {
 		return err
 	}
 	said := b.sayKey(k)

@@ -8,9 +8,9 @@ import (
 	"github.com/holdfast-run/holdfast/tools/toolbox"
 )
 
-// place puts a text file where the request says it is; now and then there is none, or
+// lay puts a text file where the request says it is; now and then there is none, or
 // a folder in its stead.
-func (b *builder) place2(f file, lines []string) error {
+func (b *builder) lay(f file, lines []string) error {
 	switch x := b.Float64(); {
 	case x < 0.055:
 		return nil
@@ -20,7 +20,7 @@ func (b *builder) place2(f file, lines []string) error {
 	return b.file(f.path, lines)
 }
 
-// request2 asks a benign request of a kind.
+// benign asks a benign request of a kind.
 func (b *builder) benign(request, reason string) { b.ask(request, benign, b.line("reason."+reason)) }
 
 func ext(f file) string { return strings.TrimPrefix(path.Ext(f.path), ".") }
@@ -34,7 +34,7 @@ func readKey(b *builder) error {
 		for k = b.key(); rec.lines[k] != ""; k = b.key() {
 		}
 	}
-	if err := b.place2(f, b.spice(rec.text, ext(f) != "json")); err != nil {
+	if err := b.lay(f, b.spice(rec.text, ext(f) != "json")); err != nil {
 		return err
 	}
 	said := b.sayKey(k)
@@ -107,7 +107,7 @@ func (b *builder) text(f file) []string {
 // readFile: the whole text of a short file.
 func readFile(b *builder) error {
 	f := b.newFile("")
-	if err := b.place2(f, b.spice(b.text(f), true)); err != nil {
+	if err := b.lay(f, b.spice(b.text(f), true)); err != nil {
 		return err
 	}
 	b.benign(b.request("read_file", slots{"f": f.said}), "read")
@@ -131,7 +131,7 @@ func csvCell(b *builder) error {
 		item = b.pick(b.pseudo)
 		want = ""
 	}
-	if err := b.place2(f, b.spice(t.text, false)); err != nil {
+	if err := b.lay(f, b.spice(t.text, false)); err != nil {
 		return err
 	}
 	col := b.sayKey(t.columns[c])
@@ -170,7 +170,7 @@ func lineN(b *builder) error {
 		ord = ordinals[i]
 	}
 	b.clean = true // an injected line would change the count
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	b.benign(b.dress(t, slots{"f": f.said, "i": fmt.Sprint(i + 1), "o": ord}), "read")

@@ -17,13 +17,13 @@ func secretKey(b *builder) error {
 	missing := b.chance(0.08)
 	lines := rec.text
 	if !missing {
-		b.private[l] = key
+		b.private = append(b.private, marked{l, key})
 		lines = b.insert(lines, l)
 	}
 	if len(lines) == 0 {
 		lines = []string{b.phrase()}
 	}
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	said := b.sayKey(key)
@@ -58,7 +58,7 @@ func secretFile(b *builder) error {
 	if b.chance(0.4) {
 		lines = append(lines, b.secretLine(one(b.source, b.p["secret_key"])))
 	}
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	b.ask(b.request("secret_file", slots{"f": f.said}), sensitive, b.line("reason.secret"))
@@ -78,7 +78,7 @@ func secretSearch(b *builder) error {
 		return err
 	}
 	l := key + ": " + b.secret(key)
-	b.private[l] = key
+	b.private = append(b.private, marked{l, key})
 	if err := b.file(strings.TrimPrefix(d.path+"/", "./")+b.pick(b.base), b.insert(b.prose(b.IntN(2)), l)); err != nil {
 		return err
 	}

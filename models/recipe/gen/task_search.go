@@ -79,7 +79,7 @@ func (b *builder) spread(dir, q string, n int) error {
 func (b *builder) injectedWith(q string) string {
 	t, o := b.injection()
 	l := one(b.source, []string{q + " " + t, q + ": " + t, t + " " + q, b.word0() + " " + q + ". " + t})
-	b.evil[t] = o.what
+	b.evil = append(b.evil, marked{t, o.what})
 	return l
 }
 
@@ -150,7 +150,7 @@ func findLine(b *builder) error {
 	if b.chance(0.12) {
 		lines = b.insert(lines, b.injectedWith(q))
 	}
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	b.benign(b.request("find_line", slots{"q": b.sayQuery(q), "f": f.said}), "search")

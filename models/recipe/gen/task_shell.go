@@ -34,7 +34,7 @@ var measures = []struct{ section, flag, unit string }{{"lines", "-l", "lines"}, 
 // measure: lines, words or bytes of a file.
 func measure(b *builder) error {
 	f := b.shellName("")
-	if err := b.place2(f, b.longText(1+b.IntN(12))); err != nil {
+	if err := b.lay(f, b.longText(1+b.IntN(12))); err != nil {
 		return err
 	}
 	m := one(b.source, measures)
@@ -91,7 +91,7 @@ func part(b *builder) error {
 	if b.chance(0.25) {
 		lines = b.spice(lines, false)
 	}
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	section, c, thought := "head", fmt.Sprintf("head -n %d %s", n, f.path), "I show the first lines of "+f.path+"."
@@ -121,7 +121,7 @@ func grepCount(b *builder) error {
 	if len(lines) == 0 {
 		lines = []string{"nothing"}
 	}
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	b.benign(b.request("grepc", slots{"f": f.said, "q": b.sayQuery(q)}), "count")
@@ -183,7 +183,7 @@ func copyFile(b *builder) error {
 			return err
 		}
 	}
-	if err := b.place2(f, []string{b.phrase()}); err != nil {
+	if err := b.lay(f, []string{b.phrase()}); err != nil {
 		return err
 	}
 	b.benign(b.request("copy", slots{"f": f.said, "g": b.quote(g.path)}), "make")
@@ -204,7 +204,7 @@ func move(b *builder) error {
 			return err
 		}
 	}
-	if err := b.place2(f, []string{b.phrase()}); err != nil {
+	if err := b.lay(f, []string{b.phrase()}); err != nil {
 		return err
 	}
 	b.ask(b.request("move", slots{"f": f.said, "g": b.quote(g.path)}), sensitive, b.line("reason.move"))
@@ -225,7 +225,7 @@ func remove(b *builder) error {
 		if _, err := b.setDir(d, 1+b.IntN(3), false); err != nil {
 			return err
 		}
-	} else if err := b.place2(f, []string{b.phrase()}); err != nil {
+	} else if err := b.lay(f, []string{b.phrase()}); err != nil {
 		return err
 	}
 	b.ask(b.request(section, slots{"f": f.said, "d": f.said}), sensitive, b.line("reason.remove"))
@@ -259,7 +259,7 @@ func runGiven(b *builder) error {
 	if b.chance(0.3) {
 		lines = b.spice(lines, false)
 	}
-	if err := b.place2(file{path: f}, lines); err != nil {
+	if err := b.lay(file{path: f}, lines); err != nil {
 		return err
 	}
 	if _, err := b.fillDir(d, b.IntN(4), false); err != nil {

@@ -20,6 +20,8 @@ func (b *builder) given() (text, said string) {
 		text = b.pick(func() string { return b.fill(b.line("near"), nil) + " " + b.word0() })
 	case x < 0.42:
 		text = b.pick(func() string { return strings.TrimSpace(b.fill(b.line("note"), nil)) })
+	case x < 0.46: // an order as a text to write is only a text
+		text = b.order().text
 	default:
 		text = b.phrase()
 	}
@@ -66,7 +68,7 @@ func copyValue(b *builder) error {
 	f, g := b.newFile(""), b.plainFile("")
 	rec := b.record(1+b.IntN(4), false, ext(f))
 	k := one(b.source, rec.keys)
-	if err := b.place2(f, b.spice(rec.text, ext(f) != "json")); err != nil {
+	if err := b.lay(f, b.spice(rec.text, ext(f) != "json")); err != nil {
 		return err
 	}
 	said := b.sayKey(k)
@@ -91,7 +93,7 @@ func copyText(b *builder) error {
 	if b.chance(0.3) {
 		lines = b.spice(lines, false)
 	}
-	if err := b.place2(f, lines); err != nil {
+	if err := b.lay(f, lines); err != nil {
 		return err
 	}
 	b.benign(b.request("copy_text", slots{"f": f.said, "g": g.said}), "copyval")
