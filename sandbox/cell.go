@@ -95,8 +95,7 @@ func (l files) close() {
 	}
 }
 
-// start seals the plan and starts the stage. The process is started by plain
-// vfork and exec: namespace flags here would copy the runner's page tables.
+// start seals the plan and starts the stage.
 func (c *cell) start() error {
 	var theirs files
 	defer func() { theirs.close() }()
@@ -135,8 +134,7 @@ func (c *cell) start() error {
 		}
 		theirs = append(theirs, f)
 	}
-	c.proc, err = os.StartProcess("/proc/self/exe", []string{stage.Name},
-		&os.ProcAttr{Dir: "/", Env: []string{}, Files: theirs})
+	c.proc, err = c.runner.launcher.start(nil, theirs)
 	if err != nil {
 		return fmt.Errorf("start stage: %w", err)
 	}

@@ -162,7 +162,7 @@ func idmapLayer(r *Runner, f Facts) []Layer {
 		return nil
 	}
 	const name = "idmapped mount"
-	if _, err := r.idmaps.get(Identity{nobody, nobody}); err != nil {
+	if _, err := r.idmaps.get(r.launcher, Identity{nobody, nobody}); err != nil {
 		return []Layer{{name, Partial, err.Error(), "workspaces that belong to root",
 			"run holdfast as an ordinary user"}}
 	}

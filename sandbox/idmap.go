@@ -29,13 +29,13 @@ func (m *idmaps) close() {
 }
 
 // get returns the namespace for id. The descriptor stays owned by m.
-func (m *idmaps) get(id Identity) (int, error) {
+func (m *idmaps) get(l launcher, id Identity) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if fd, ok := m.fd[id]; ok {
 		return fd, nil
 	}
-	fd, err := makeNamespace(id)
+	fd, err := makeNamespace(l, id)
 	if err != nil {
 		return -1, fmt.Errorf("make id mapping: %w", err)
 	}
@@ -48,7 +48,7 @@ func (m *idmaps) get(id Identity) (int, error) {
 
 // makeNamespace starts a process in a new user namespace, writes the maps and
 // keeps the namespace by descriptor.
-func makeNamespace(id Identity) (int, error) {
+func makeNamespace(l launcher, id Identity) (int, error) {
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return -1, err
@@ -59,8 +59,7 @@ func makeNamespace(id Identity) (int, error) {
 		theirs.Close()
 		return -1, err
 	}
-	proc, err := os.StartProcess("/proc/self/exe", []string{stage.Name, "idmap"},
-		&os.ProcAttr{Env: []string{}, Files: []*os.File{null, null, null, theirs}})
+	proc, err := l.start([]string{"idmap"}, []*os.File{null, null, null, theirs})
 	null.Close()
 	theirs.Close()
 	if err != nil {
@@ -105,7 +104,7 @@ func (r *Runner) detach(p passed, f Facts) (int, error) {
 	}
 	attr := unix.MountAttr{Attr_set: p.attr}
 	if f.Sources[p.source].Shifted {
-		ns, err := r.idmaps.get(f.Identity)
+		ns, err := r.idmaps.get(r.launcher, f.Identity)
 		if err != nil {
 			unix.Close(fd)
 			return -1, err

@@ -11,9 +11,10 @@ import (
 // Runner starts cells within the bounds of one Config. It is safe for
 // concurrent use.
 type Runner struct {
-	facts  Facts
-	own    map[string]uint64 // namespaces of the runner itself
-	idmaps idmaps
+	facts    Facts
+	own      map[string]uint64 // namespaces of the runner itself
+	idmaps   idmaps
+	launcher launcher
 
 	// rewrite changes encoded plans; set by tests only, which thereby show
 	// that a damaged plan starts nothing.
@@ -29,7 +30,13 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := r.prove(ctx); err != nil {
+	err = r.prove(ctx)
+	if err != nil && r.launcher.fd >= 0 {
+		// a kernel that executes no memory files
+		r.launcher.close()
+		err = r.prove(ctx)
+	}
+	if err != nil {
 		r.Close()
 		if layer := diagnose(r.facts); layer != nil {
 			return nil, &Error{Op: "open sandbox", Hint: layer.Fix,
@@ -54,7 +61,13 @@ func open(c Config) (*Runner, error) {
 		return nil, &Error{Op: "open sandbox", Hint: "run as root, or with a delegated cgroup, or drop the requirement",
 			Err: &RefusedError{"cgroup", "memory counted by a cgroup", "address-space limits and sampling"}}
 	}
-	return &Runner{facts: f, own: own}, nil
+	// Without the small launcher the same stage runs from the whole program:
+	// as safe, only slower to start.
+	l, err := newLauncher()
+	if err != nil {
+		l = launcher{-1}
+	}
+	return &Runner{facts: f, own: own, launcher: l}, nil
 }
 
 // Close releases what the Runner holds. Running cells are not affected; new
@@ -64,6 +77,7 @@ func (r *Runner) Close() error {
 	defer r.mu.Unlock()
 	r.closed = true
 	r.idmaps.close()
+	r.launcher.close()
 	return nil
 }
 

@@ -81,30 +81,14 @@ struct msg {
 	uint64_t data[8];
 };
 
-/* plan.c: returns 0, or a positive reason number; *index tells where. */
+/* check.h: returns 0, or a positive reason number; *index tells where. */
 int stage_check(const void *plan, uint64_t size, int *index);
 
-/* mount.c: each returns 0 or -errno. */
-extern int stage_procfd;
-long op_root(const struct op *o);
-long op_mkdir(const struct op *o, const char *path);
-long op_symlink(const char *path, const char *to);
-long op_file(const struct op *o, const char *path, const char *content, uint64_t n);
-long op_tree(const struct op *o, const char *path, const char *source);
-long op_tmpfs(const struct op *o, const char *path);
-long op_proc(const char *path);
-long op_pivot(void);
-
-/* lock.c: each returns 0 or -errno. */
-long op_setid(uint32_t uid, uint32_t gid);
-long op_map(uint32_t uid, uint32_t gid);
-long op_pidmax(uint32_t n);
-long op_bounds(uint64_t securebits);
-long op_caps(uint64_t securebits);
-long op_nnp(void);
-long op_rlimit(uint32_t resource, uint64_t soft, uint64_t hard);
-long op_seccomp(const void *filter, uint64_t n);
-long lock_supervisor(void);
-void reset_signals(void);
+/* cell.c: where the stage stands in this program: 0 code, 1 data, 2 entry. */
+struct extent {
+	const void *at;
+	uint64_t len;
+};
+struct extent stage_extent(int which);
 
 #endif

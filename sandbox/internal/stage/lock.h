@@ -1,0 +1,201 @@
+/* Identity, capabilities, limits and filters. */
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+
+#include "stage.h"
+#include "sys.h"
+
+/* procfs, held since before any mount was made. */
+static int stage_procfd DATA = -1;
+
+static char w_setgroups[] DATA = "self/setgroups", w_deny[] DATA = "deny",
+	    w_uid_map[] DATA = "self/uid_map", w_gid_map[] DATA = "self/gid_map",
+	    w_pid_max[] DATA = "sys/kernel/pid_max";
+
+static TEXT long write_proc(const char *name, const char *text, uint64_t n) {
+	long fd = SYS(openat, stage_procfd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return fd;
+	long r = SYS(write, fd, text, n);
+	SYS(close, fd);
+	return r < 0 ? r : r == (long)n ? 0 : -5;
+}
+
+static TEXT uint64_t decimal(char *to, uint32_t n) {
+	char d[12];
+	uint64_t k = 0, len = 0;
+	do
+		d[k++] = (char)('0' + n % 10);
+	while (n /= 10);
+	while (k)
+		to[len++] = d[--k];
+	return len;
+}
+
+/* Changing the user id clears the dumpable flag; the flag is set again because
+ * the id maps below belong to root otherwise. */
+static TEXT long op_setid(uint32_t uid, uint32_t gid) {
+	if (uid == 0 || gid == 0)
+		return -22;
+	long r = SYS(setgroups, 0, 0);
+	if (r >= 0)
+		r = SYS(setresgid, gid, gid, gid);
+	if (r >= 0)
+		r = SYS(setresuid, uid, uid, uid);
+	if (r >= 0)
+		r = SYS(prctl, PR_SET_DUMPABLE, 1);
+	return r;
+}
+
+/* volatile: the compiler would fold it into a constant of its own section */
+static volatile char w_one[] DATA = " 1";
+
+static TEXT long write_map(const char *name, uint32_t id) {
+	char b[40];
+	uint64_t n = decimal(b, id);
+	b[n++] = w_one[0];
+	n += decimal(b + n, id);
+	for (int i = 0; i < 2; i++)
+		b[n++] = w_one[i];
+	return write_proc(name, b, n);
+}
+
+/* After this nobody of the same user may inspect the stage. Earlier, the maps
+ * could not be written. */
+static TEXT long op_map(uint32_t uid, uint32_t gid) {
+	if (uid == 0 || gid == 0)
+		return -22;
+	long r = write_proc(w_setgroups, w_deny, 4);
+	if (r >= 0)
+		r = write_map(w_uid_map, uid);
+	if (r >= 0)
+		r = write_map(w_gid_map, gid);
+	if (r >= 0)
+		r = SYS(prctl, PR_SET_DUMPABLE, 0);
+	return r;
+}
+
+static TEXT long op_pidmax(uint32_t n) {
+	char b[12];
+	return write_proc(w_pid_max, b, decimal(b, n));
+}
+
+static TEXT long op_rlimit(uint32_t resource, uint64_t soft, uint64_t hard) {
+	struct {
+		uint64_t cur, max;
+	} now, want = {soft, hard};
+	long r = SYS(prlimit64, 0, resource, 0, &now);
+	if (r < 0)
+		return r;
+	/* never above what the runner itself has */
+	if (want.max > now.max)
+		want.max = now.max;
+	if (want.cur > want.max)
+		want.cur = want.max;
+	return SYS(prlimit64, 0, resource, &want, 0);
+}
+
+/* Takes what exec and changes of ids could give back, from this process and
+ * all it will start: the bounding set and, by locked securebits, the special
+ * meaning of user id 0. Done once, before the first clone; what the processes
+ * hold meanwhile they give up one by one. */
+static TEXT long op_bounds(uint64_t securebits) {
+	long r = SYS(prctl, PR_SET_SECUREBITS, securebits, 0, 0, 0);
+	if (r < 0)
+		return r;
+	for (uint32_t c = 0; c < 64; c++) {
+		r = SYS(prctl, PR_CAPBSET_DROP, c);
+		if (r == -22 && c > 0)
+			return 0; /* past the last one this kernel has */
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static TEXT long drop_caps(void) {
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct d[2] = {{0, 0, 0}, {0, 0, 0}};
+	long r = SYS(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (r >= 0)
+		r = SYS(capset, &h, d);
+	return r;
+}
+
+static TEXT long check_caps(uint64_t securebits) {
+	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct d[2] = {{1, 1, 1}, {1, 1, 1}};
+	long r = SYS(capget, &h, d);
+	if (r < 0)
+		return r;
+	for (int i = 0; i < 2; i++)
+		if (d[i].effective | d[i].permitted | d[i].inheritable)
+			return -1;
+	for (uint32_t c = 0; c < 64; c++) {
+		r = SYS(prctl, PR_CAPBSET_READ, c);
+		if (r < 0)
+			break;
+		if (r != 0)
+			return -1;
+	}
+	return SYS(prctl, PR_GET_SECUREBITS) == (long)securebits ? 0 : -1;
+}
+
+static TEXT long op_caps(uint64_t securebits) {
+	long r = drop_caps();
+	return r < 0 ? r : check_caps(securebits);
+}
+
+static TEXT long op_nnp(void) {
+	long r = SYS(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (r < 0)
+		return r;
+	return SYS(prctl, PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? 0 : -1;
+}
+
+static TEXT long op_seccomp(const void *filter, uint64_t n) {
+	struct sock_fprog p = {(unsigned short)(n / 8), (struct sock_filter *)(uintptr_t)filter};
+	return SYS(seccomp, SECCOMP_SET_MODE_FILTER, 0, &p);
+}
+
+/* What the two supervising processes of a cell may still do: wait, read a
+ * command, report, kill, end. Anything else ends them and the cell. */
+static TEXT long lock_supervisor(void) {
+#define ALLOW(n) {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_##n}, {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW}
+	static struct sock_filter f[] DATA = {
+	    {BPF_LD | BPF_W | BPF_ABS, 0, 0, 4},
+	    {BPF_JMP | BPF_JEQ | BPF_K, 1, 0, STAGE_AUDIT_ARCH},
+	    {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
+	    {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0},
+	    ALLOW(ppoll),
+	    ALLOW(read),
+	    ALLOW(write),
+	    ALLOW(wait4),
+	    ALLOW(kill),
+	    ALLOW(exit_group),
+	    ALLOW(restart_syscall),
+	    {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_KILL_PROCESS},
+	};
+#undef ALLOW
+	long r = drop_caps();
+	if (r >= 0)
+		r = op_nnp();
+	return r < 0 ? r : op_seccomp(f, sizeof f);
+}
+
+static TEXT void reset_signals(void) {
+	struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		uint64_t mask;
+	} dfl = {0, 0, 0, 0};
+	for (int s = 1; s <= 64; s++)
+		if (s != 9 && s != 19)
+			SYS(rt_sigaction, s, &dfl, 0, 8);
+	uint64_t none = 0;
+	SYS(rt_sigprocmask, 2, &none, 0, 8);
+}
