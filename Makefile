@@ -7,7 +7,6 @@ BIN        := bin/holdfast
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS    := -X main.version=$(VERSION)
-TOOLBOX    := tools/toolbox.bin
 # An ordinary user for the tests that must not run as root only.
 NOBODY     := setpriv --reuid 65534 --regid 65534 --clear-groups
 
@@ -26,7 +25,7 @@ native: deps ## build llama.cpp (cached) and the toolbox of the cells
 
 .PHONY: toolbox
 toolbox: ## build the small static program that runs file tools inside cells
-	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o $(TOOLBOX) ./tools/toolbox/holdfast-toolbox
+	@$(GO) generate ./tools
 
 .PHONY: build
 build: native ## build bin/holdfast
@@ -96,4 +95,4 @@ check: lint test ## what a change must pass
 
 .PHONY: clean
 clean: ## remove what was built here; the native cache stays
-	@rm -rf bin $(TOOLBOX)
+	@rm -rf bin tools/toolbox.bin

@@ -34,18 +34,22 @@ func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
 		return nil, err
 	}
 	p := newProgress(t, "loading "+f.Name)
-	engine, err := inference.Load(c.Context, inference.Config{
-		Path: f.Path, Image: f.image, Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"),
-		Threads: c.Int("threads"), Progress: p.set,
-	})
+	opt := inference.Options{Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"), Threads: c.Int("threads"),
+		Progress: func(done float32) bool { p.set(done); return true }}
+	var engine *inference.Engine
+	if f.Embedded {
+		engine, err = inference.OpenBytes(c.Context, f.image, opt)
+	} else {
+		engine, err = inference.Open(c.Context, f.Path, opt)
+	}
 	p.done()
 	if err != nil {
 		return nil, modelFailure(fmt.Errorf("load model %s: %w", f.Name, err))
 	}
-	info := f.info
-	m := &loadedModel{engine: engine, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: info.Name,
-		Engine: inference.Build(), Ctx: engine.ContextSize(), Detail: agent.JSON(info)}}
-	m.cuts, m.notes = thresholds(info)
+	info := engine.Info()
+	m := &loadedModel{engine: engine, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: f.Name,
+		Engine: info.Build, Ctx: info.Context, Detail: agent.JSON(info)}}
+	m.cuts, m.notes = thresholds(f.info)
 	return m, nil
 }
 
