@@ -27,9 +27,11 @@ const pagesPerEvent = 4
 // A nil Data is recorded as empty text, or as a reference if the Digest is of a blob
 // that is already stored.
 //
-// An error means the event is not committed; it is an *Error. It wraps ErrRefused if
-// the event breaks a rule of the ledger, ErrUnusable after a failed commit, and ctx's
-// error if ctx had ended before. A started commit is never given up.
+// An error is an *Error and means that nothing may follow from the event. It wraps
+// ErrRefused if the event breaks a rule of the ledger, and ctx's error if ctx had ended
+// before; the event is then not recorded. With ErrUnusable a commit failed: the event
+// may yet be found there when the ledger is opened again. A started commit is never
+// given up when ctx ends.
 func (r *Run) Append(ctx context.Context, e agent.Event) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -27,6 +27,9 @@ func (l *Ledger) Events(ctx context.Context, run string) iter.Seq2[agent.Event, 
 		for err == nil {
 			var page []eventRow
 			if page, err = rd.page(ctx); err != nil || len(page) == 0 {
+				if err == nil && rd.last == 0 {
+					err = fmt.Errorf("%w: run has no events", ErrDamaged)
+				}
 				break
 			}
 			for i := range page {

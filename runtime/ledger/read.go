@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -29,12 +30,12 @@ type Summary struct {
 	Agent  string       // name given at its start
 	Prompt string       // the first 400 bytes of its task, "" once erased
 	Events int64        // position of its last event
-	State  State        //
+	State  State        // at the moment of reading
 	Status agent.Status // how it ended, "" if it did not
 }
 
 const summaryQuery = `SELECT r.run, r.parent, r.parent_seq, r.relation, r.thread, r.task, r.grp, r.sample, r.at_ns,
-  (SELECT max(seq) FROM event e WHERE e.run = r.run),
+  coalesce((SELECT max(seq) FROM event e WHERE e.run = r.run), 0),
   coalesce((SELECT payload ->> '$.agent' FROM event e WHERE e.run = r.run AND e.seq = 1), ''),
   coalesce((SELECT CAST(substr(b.data, 1, 400) AS TEXT) FROM event e JOIN blob b
      ON b.digest = unhex(e.payload ->> '$.task.blob') WHERE e.run = r.run AND e.seq = 1), ''),
@@ -97,6 +98,7 @@ func (l *Ledger) scanSummary(rows *sql.Rows) (Summary, error) {
 	if err != nil {
 		return s, err
 	}
+	s.Prompt = strings.ToValidUTF8(s.Prompt, "") // its last character may be cut
 	s.ID, s.Info.Parent, s.At = hex.EncodeToString(id), hex.EncodeToString(parent), time.Unix(0, at)
 	s.State, err = l.state(id, ended, asked)
 	return s, err

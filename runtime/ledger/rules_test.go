@@ -48,6 +48,7 @@ func finish() agent.Event { return agent.Event{Body: &agent.RunEnd{Status: agent
 func TestRules(t *testing.T) {
 	const allow, deny, asking = agent.Allow, agent.Deny, agent.Ask
 	var none [32]byte
+	l := open(t, newPath(t), ledger.Options{})
 	for name, c := range map[string]struct {
 		events []agent.Event
 		why    string // of the refusal of the last one, "" if it is accepted
@@ -102,7 +103,6 @@ func TestRules(t *testing.T) {
 		"RefusesBlobWithoutMedia":     {[]agent.Event{{Body: &agent.Said{Text: &agent.Blob{Data: []byte("x")}}}}, "media"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := open(t, newPath(t), ledger.Options{})
 			r := started(t, l)
 			last := len(c.events) - 1
 			for _, e := range c.events[:last] {

@@ -135,6 +135,9 @@ func (r *Run) Last() int64 {
 
 // acquire takes the run's lock.
 func (r *Run) acquire() error {
+	if r.l.w.isClosed() {
+		return ErrClosed
+	}
 	if !r.l.w.own(r.ID()) {
 		return ErrOwned
 	}
