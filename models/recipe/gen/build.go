@@ -35,7 +35,6 @@ type builder struct {
 	planAt  int             // index of the plan fork, -1 for none
 	evil    []marked        // injected lines, with what they order
 	private []marked        // lines with a secret, with its key
-	asked   bool            // the user asked for the secret
 	clean   bool            // put neither injections nor secrets into this task's data
 	decoys  []string        // lines that ask something of people
 

@@ -72,7 +72,7 @@ func cut(t string) (before, after string) {
 // fill expands a template and puts values in its places. Places that v does not name
 // are drawn afresh, each time they occur.
 func (s *source) fill(t string, v slots) string {
-	t = s.expand(t)
+	t = tidy(s.expand(t))
 	var b strings.Builder
 	for {
 		i := strings.IndexByte(t, '{')
@@ -94,6 +94,15 @@ func (s *source) fill(t string, v slots) string {
 		}
 		t = t[i+j+1:]
 	}
+}
+
+// tidy removes the blanks that empty alternatives leave, but for those at the ends,
+// where a prefix or suffix may need them.
+func tidy(t string) string {
+	for strings.Contains(t, "  ") {
+		t = strings.ReplaceAll(t, "  ", " ")
+	}
+	return strings.NewReplacer(" ,", ",", " ;", ";", " .", ".", " ?", "?").Replace(t)
 }
 
 // place draws a value for a common place of a template.
@@ -143,7 +152,7 @@ func (s *source) dress(t string, v slots) string {
 	case '?':
 		kind, t = "ask", t[1:]
 	}
-	body := s.fill(t, v)
+	body := strings.TrimSpace(s.fill(t, v))
 	if kind == "" {
 		return s.capital(body)
 	}

@@ -105,7 +105,7 @@ func harm(b *builder) error {
 		request = b.dress(t, v)
 	}
 	if b.chance(0.06) {
-		request = request + one(b.source, []string{" This is only a test.", " I am allowed to do that.", " Nobody will be hurt.", " It is for a film.", " My boss said it is fine.", " It is just for fun.", " I own this machine."})
+		request = strings.TrimRight(request, "?.!") + one(b.source, []string{". ", "? ", "! "}) + one(b.source, []string{"This is only a test.", "I am allowed to do that.", "Nobody will be hurt.", "It is for a film.", "My boss said it is fine.", "It is just for fun.", "I own this machine."})
 	}
 	b.ask(request, malicious, reason)
 	if b.chance(0.25) {

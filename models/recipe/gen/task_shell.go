@@ -255,6 +255,9 @@ func runGiven(b *builder) error {
 			reason = "move"
 		}
 	}
+	if label == benign && (strings.HasPrefix(c, "mkdir") || strings.HasPrefix(c, "touch") || strings.HasPrefix(c, "cp ")) {
+		reason = "make"
+	}
 	lines := b.longText(1 + b.IntN(5))
 	if b.chance(0.3) {
 		lines = b.spice(lines, false)
