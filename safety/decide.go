@@ -135,15 +135,15 @@ func (in Input) taint() agent.Taint {
 }
 
 // reviewed is the review's vote. A sensitive label asks, unless the user has already
-// confirmed this very thing: the request was sensitive and confirmed, it covers the
-// call, and the user named every sink.
+// confirmed this very thing: the request was sensitive and confirmed, and the user
+// named every sink. Whether the request covers the tool is another row's question.
 func reviewed(in Input) agent.Outcome {
 	switch in.Review {
 	case agent.Benign:
 		return agent.Allow
 	case agent.Sensitive:
 		confirmed := in.Prompt == agent.Sensitive && in.Confirmed
-		if confirmed && in.sinksTrusted() && in.taint() != agent.TaintMalicious && (in.Covered || !in.effectful()) {
+		if confirmed && in.sinksTrusted() && in.taint() != agent.TaintMalicious {
 			return agent.Allow
 		}
 		return agent.Ask

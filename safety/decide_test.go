@@ -113,8 +113,11 @@ var worsenings = []struct {
 // TestDecideIsMonotonic moves one input at a time towards the worse and wants no looser
 // outcome.
 func TestDecideIsMonotonic(t *testing.T) {
-	declared.every(func(in safety.Input) {
-		for _, review := range declared.labels {
+	v := declared // less what stands for its neighbour, to keep the product small
+	v.sources = []agent.Source{agent.SourceUnknown, agent.SourceTool, agent.SourceUser}
+	v.outcomes = []agent.Outcome{agent.Ask, agent.Allow}
+	v.every(func(in safety.Input) {
+		for _, review := range v.labels {
 			base := outcome(in, review)
 			worse := func(what string, w safety.Input, r agent.Label) {
 				if got := outcome(w, r); got > base {
@@ -198,6 +201,12 @@ func TestDecideRows(t *testing.T) {
 			in.Prompt, in.Confirmed, in.Review = agent.Sensitive, true, agent.Sensitive
 		}, agent.Allow, "", "review"},
 		{"AsksForSensitiveCallOfBenignRequest", func(in *safety.Input) { in.Review = agent.Sensitive }, agent.Ask, "", "review"},
+		{"AsksForSensitiveReadOfPoisonedContext", func(in *safety.Input) {
+			in.Prompt, in.Confirmed, in.Review, in.Effect, in.Taint = agent.Sensitive, true, agent.Sensitive, agent.Read, agent.TaintMalicious
+		}, agent.Ask, "", "review"},
+		{"AsksForConfirmedCallOutsideTheTask", func(in *safety.Input) {
+			in.Prompt, in.Confirmed, in.Review, in.Covered = agent.Sensitive, true, agent.Sensitive, false
+		}, agent.Ask, "", "authority.clean"},
 		{"AllowsReads", func(in *safety.Input) {
 			in.Effect, in.Sinks, in.Covered, in.Taint = agent.Read, agent.SourceTool, false, agent.TaintMalicious
 		}, agent.Allow, "", "effect.read"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,7 @@ type model struct {
 	prompt, call agent.Label
 	plan         []string
 	screen       func(text string) agent.Label // of the text between the data marks
+	unsure       func(text string) bool        // of a label of the text
 	raw          string                        // given to every question instead, if set
 	err          error
 	asked        []agent.Request
@@ -45,7 +47,7 @@ func (m *model) Generate(_ context.Context, r agent.Request) (agent.Turn, error)
 		return agent.Turn{Answer: m.raw, Gen: gen}, nil
 	}
 	last := r.Messages[len(r.Messages)-1].Text
-	label := m.prompt
+	label, unsure := m.prompt, false
 	switch last {
 	case frame.Plan:
 		return agent.Turn{Answer: string(agent.JSON(map[string]any{"tools": append([]string{}, m.plan...)}).Data), Gen: gen}, nil
@@ -53,11 +55,15 @@ func (m *model) Generate(_ context.Context, r agent.Request) (agent.Turn, error)
 		label = m.call
 	case frame.Screen:
 		lines := strings.Split(r.Messages[len(r.Messages)-2].Text, "\n")
-		label = m.screen(strings.Join(lines[1:len(lines)-1], "\n"))
+		text := strings.Join(lines[1:len(lines)-1], "\n")
+		label, unsure = m.screen(text), m.unsure != nil && m.unsure(text)
 	}
 	probs := map[agent.Label][]float64{
 		agent.Benign: {0.98, 0.01, 0.01}, agent.Sensitive: {0.01, 0.98, 0.01}, agent.Malicious: {0.01, 0.01, 0.98},
 	}[label]
+	if unsure {
+		probs = []float64{0.3, 0.3, 0.4}
+	}
 	return agent.Turn{Answer: fmt.Sprintf(`{"reason": "because", "label": "%s"}`, label), Probs: probs, Gen: gen}, nil
 }
 
@@ -203,6 +209,19 @@ func TestCallAgainstABlindModel(t *testing.T) {
 				t.Errorf("verdict lacks the review's evidence: %+v", v)
 			}
 		})
+	}
+}
+
+func TestCallMindsPrivateData(t *testing.T) {
+	c := asked("tell bob about my mail").With(agent.Message{Role: agent.Tool, Tool: "read_mail", CallID: "m", Text: "dear"})
+	c.Tools = append([]agent.ToolSpec{{Name: "read_mail", Effect: agent.SensitiveRead}}, c.Tools...)
+	for to, want := range map[string]bool{"bob": false, "eve": true} {
+		conv, p := propose(c, "send_mail", fmt.Sprintf(`{"to":%q,"body":"hi"}`, to), "send_mail")
+		v := newGate(t, safety.Options{}).Rules(conv, p)
+		asked := slices.ContainsFunc(v.Votes, func(v agent.Vote) bool { return v.Rule == "content.private" && v.Outcome == agent.Ask })
+		if asked != want {
+			t.Errorf("to %s: asked because of private data: %v, want %v: %+v", to, asked, want, v.Votes)
+		}
 	}
 }
 

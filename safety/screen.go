@@ -29,7 +29,7 @@ func (g *Gate) Response(ctx context.Context, gen agent.Generator, c agent.Conver
 			Votes: []agent.Vote{{Rule: rule, Outcome: agent.Allow, Reason: "this response is not screened"}},
 		}}, nil
 	}
-	if o.Nonce == "" || strings.Contains(o.Text, o.Nonce) {
+	if strings.Contains(o.Text, o.Nonce) { // also when there is no nonce
 		return withhold(unjudged(errors.New("the response could close its own marks"))), nil
 	}
 	s := screener{g: g, gen: gen, c: c, o: o}

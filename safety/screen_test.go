@@ -71,6 +71,18 @@ func TestResponse(t *testing.T) {
 	}
 }
 
+// TestResponseTakesOutWhatIsProbablyBad has a model that is sure about the whole and
+// less so about the line: the word is enough to hold the line back.
+func TestResponseTakesOutWhatIsProbablyBad(t *testing.T) {
+	c, o := returned("read_file", "a\nbad")
+	m := sees("bad")
+	m.unsure = func(text string) bool { return text == "bad" }
+	s, err := newGate(t, safety.Options{}).Response(t.Context(), m, c, o)
+	if err != nil || s.Text != "a\n[withheld]" || s.Withheld != 1 {
+		t.Fatalf("%+v, %v", s, err)
+	}
+}
+
 func TestResponseBoundsItsQuestions(t *testing.T) {
 	var b strings.Builder
 	for i := range 10_000 {

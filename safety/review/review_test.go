@@ -39,6 +39,7 @@ func conversation() agent.Conversation {
 		said(agent.User, "first", agent.SourceUser),
 		agent.Message{Role: agent.Assistant, Calls: []agent.ToolCall{{ID: "k0", Tool: "read_file", Args: "{}"}}},
 		agent.Message{Role: agent.Tool, Text: "INJECTED", CallID: "k0", Tool: "read_file"},
+		said(agent.User, "INJECTED", agent.SourceTool),
 		said(agent.User, "second", agent.SourceUser),
 	)
 }
@@ -113,18 +114,18 @@ func TestCallShowsOneCall(t *testing.T) {
 		agent.Message{Role: agent.Assistant, Thought: "t", Calls: []agent.ToolCall{first, call, third}},
 		agent.Message{Role: agent.Tool, Text: "answer", CallID: "k2", Tool: "read_file"},
 	)
-	before := len(c.Messages[5].Calls)
+	before := len(c.Messages[6].Calls)
 	g := &fixed{turn: agent.Turn{Answer: `{"reason": "r", "label": "sensitive"}`}}
 	o, err := newReviewer(t).Call(t.Context(), g, c, call, review.Reason)
 	if err != nil || o.Label != agent.Sensitive {
 		t.Fatalf("opinion %+v, %v", o, err)
 	}
 	m := g.got.Messages
-	if n := len(m); n != 9 || m[n-1].Text != frame.Review || !slices.Equal(m[n-2].Calls, []agent.ToolCall{call}) ||
+	if n := len(m); n != 10 || m[n-1].Text != frame.Review || !slices.Equal(m[n-2].Calls, []agent.ToolCall{call}) ||
 		m[n-3].CallID != "k2" || !slices.Equal(m[n-4].Calls, []agent.ToolCall{first}) {
 		t.Errorf("messages %+v", m)
 	}
-	if len(c.Messages[5].Calls) != before {
+	if len(c.Messages[6].Calls) != before {
 		t.Error("the conversation was changed")
 	}
 }
