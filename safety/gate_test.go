@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -326,6 +327,20 @@ func TestFreshWrites(t *testing.T) {
 	if v := g.Rules(c, p); v.Outcome != agent.Ask {
 		t.Errorf("a command counts as a fresh write: %+v", v)
 	}
+}
+
+func TestGateServesSeveralRunsAtOnce(t *testing.T) {
+	g := newGate(t, safety.Options{})
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			c, p := propose(read(asked(fmt.Sprintf("write %d.txt", i)), "x", "poison"), "write_file", fmt.Sprintf(`{"path":"%d.txt"}`, i), "write_file")
+			if v, err := g.Call(t.Context(), benign(), c, p); err != nil || v.Outcome != agent.Allow {
+				t.Errorf("run %d: %v, %v", i, v.Outcome, err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestNewRejectsBadOptions(t *testing.T) {

@@ -44,7 +44,7 @@ func (r *Record) borrowed(v string) bool {
 	m := r.marks(v)
 	for _, t := range r.foreign {
 		txt := t.normal()
-		if whole && (named(txt, v) || len(v) >= 4 && strings.Contains(txt, v)) || m.in(txt) {
+		if whole && holds(txt, v) || m.in(txt) {
 			return true
 		}
 	}

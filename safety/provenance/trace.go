@@ -166,15 +166,23 @@ func (r *Record) Origin(value string, role agent.ArgRole) agent.Origin {
 	return r.foreignOrigin(v)
 }
 
-// foreignOrigin finds the latest untrusted text that holds v. Here a part of a word is
-// enough, unless v is so short that it stands everywhere.
+// foreignOrigin finds the latest untrusted text that holds v.
 func (r *Record) foreignOrigin(v string) agent.Origin {
 	for _, t := range r.foreign {
-		if named(t.normal(), v) || len(v) >= 4 && strings.Contains(t.normal(), v) {
+		if holds(t.normal(), v) {
 			return t.origin
 		}
 	}
 	return agent.Origin{Source: agent.SourceModel}
+}
+
+// holds reports whether an untrusted text holds v, both in normal form. Here a part of a
+// word is enough, unless v is so short that it stands everywhere.
+func holds(text, v string) bool {
+	if len(v) >= 4 {
+		return strings.Contains(text, v)
+	}
+	return named(text, v)
 }
 
 // namesPath reports whether the text names a path in another spelling (./a, a/) or, for
