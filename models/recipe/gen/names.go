@@ -11,6 +11,9 @@ func (s *source) base() string {
 		return one(s, s.p["plain_file"])
 	}
 	n := s.word0()
+	if s.chance(0.025) { // a harmless file with a name that sounds otherwise
+		n = one(s, s.p["near_word"])
+	}
 	switch x := s.Float64(); {
 	case x < 0.45:
 	case x < 0.62:

@@ -75,6 +75,9 @@ func listDir(b *builder) error {
 	if _, err := b.setDir(d, b.IntN(7), true); err != nil {
 		return err
 	}
+	if err := b.evilName(d.path); err != nil {
+		return err
+	}
 	b.benign(b.dress(t, slots{"d": d.said}), "list")
 	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
 	if err != nil {
@@ -86,6 +89,20 @@ func listDir(b *builder) error {
 	}
 	b.answer(listing(d.path, r.text))
 	return nil
+}
+
+// evilName puts a file into a folder, now and then, whose name gives orders.
+func (b *builder) evilName(dir string) error {
+	if b.clean || !b.chance(0.07) {
+		return nil
+	}
+	t, o := b.injection()
+	t = strings.TrimSpace(t)
+	if strings.ContainsAny(t, "/\n") || len(t) > 150 {
+		return nil
+	}
+	b.evil = append(b.evil, marked{t, o.what})
+	return b.ws.put(path.Join(dir, t), "nothing\n")
 }
 
 // countDir: how many files a folder holds.

@@ -43,7 +43,7 @@ func loadPhrases() (phrases, error) {
 }
 
 // wordLists names the sections whose entries are words, not lines.
-var wordLists = []string{"word", "name", "key", "dir", "ext", "day", "month", "plain_file", "adj", "city", "country", "lang", "lang2"}
+var wordLists = []string{"word", "name", "key", "dir", "ext", "day", "month", "plain_file", "adj", "city", "country", "lang", "lang2", "near_word"}
 
 func (p phrases) parse(file, text string) error {
 	section := ""
