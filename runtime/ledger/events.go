@@ -22,8 +22,17 @@ const pageSize = 128
 // prefix. Hashes and links are checked on the way: an error ends the sequence and wraps
 // ErrDamaged if a row is not what was recorded. A blob that was erased has nil Data.
 func (l *Ledger) Events(ctx context.Context, run string) iter.Seq2[agent.Event, error] {
+	return l.EventsAfter(ctx, run, 0)
+}
+
+// EventsAfter is Events without the first events up to position after, which are taken
+// as they are: whoever follows a run has checked them before.
+func (l *Ledger) EventsAfter(ctx context.Context, run string, after int64) iter.Seq2[agent.Event, error] {
 	return func(yield func(agent.Event, error) bool) {
 		rd, err := l.newReader(ctx, run)
+		if err == nil && after > 0 {
+			err = rd.skip(ctx, after)
+		}
 		for err == nil {
 			var page []eventRow
 			if page, err = rd.page(ctx); err != nil || len(page) == 0 {
@@ -87,6 +96,16 @@ func (l *Ledger) newReader(ctx context.Context, run string) (*reader, error) {
 	}
 	rd.prev = r.genesis
 	return rd, nil
+}
+
+func (rd *reader) skip(ctx context.Context, to int64) error {
+	err := rd.l.readers.QueryRowContext(ctx, "SELECT hash FROM event WHERE run = ? AND seq = ?", rd.row.run, to).
+		Scan(&rd.prev)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("run has no event %d", to)
+	}
+	rd.last = to
+	return err
 }
 
 func (rd *reader) page(ctx context.Context) ([]eventRow, error) {

@@ -303,6 +303,60 @@ func TestManyWriters(t *testing.T) {
 	}
 }
 
+func TestFollow(t *testing.T) {
+	path := newPath(t)
+	l := open(t, path, ledger.Options{})
+	from := open(t, path, ledger.Options{ReadOnly: true})
+	r := started(t, l)
+	var seen int64
+	follow := func() (n int) {
+		t.Helper()
+		for e, err := range from.EventsAfter(t.Context(), r.ID(), seen) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			seen = e.Seq
+			n++
+		}
+		return n
+	}
+	if n := follow(); n != 1 {
+		t.Errorf("first look: %d events, want 1", n)
+	}
+	add(t, r, say("one"))
+	add(t, r, say("two"))
+	if n := follow(); n != 2 || seen != 3 {
+		t.Errorf("second look: %d events up to %d, want 2 up to 3", n, seen)
+	}
+	if n := follow(); n != 0 {
+		t.Errorf("third look: %d events, want none", n)
+	}
+	for _, err := range from.EventsAfter(t.Context(), r.ID(), 9) {
+		if err == nil {
+			t.Error("events after one that does not exist")
+		}
+	}
+}
+
+// TestStop ends a reading early; the connection must be free again.
+func TestStop(t *testing.T) {
+	l := open(t, newPath(t), ledger.Options{})
+	r := started(t, l)
+	for range 3 {
+		add(t, r, say("x"))
+	}
+	for range 20 {
+		for e, err := range l.Events(t.Context(), r.ID()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Seq == 2 {
+				break
+			}
+		}
+	}
+}
+
 func TestReadOnlyRefusesRuns(t *testing.T) {
 	path := newPath(t)
 	open(t, path, ledger.Options{}).Close()

@@ -13,7 +13,7 @@ func TestRulesAgreeWithSchema(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	refused := map[string]int{}
 	accepted := map[string]int{}
-	for round := range 60 {
+	for round := range 30 {
 		tryRound(t, rng, round, refused, accepted)
 		if t.Failed() {
 			return

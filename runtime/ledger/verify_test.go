@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -259,7 +260,7 @@ func TestFlippedBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := 150
+	n := 100
 	if testing.Short() {
 		n = 40
 	}
@@ -313,26 +314,32 @@ func fold(t *testing.T, l *ledger.Ledger) (string, error) {
 	}
 	var b strings.Builder
 	for _, s := range runs {
+		s.At = s.At.UTC()
 		fmt.Fprintf(&b, "%+v\n", s)
 		ev, err := l.ReadAll(t.Context(), s.ID)
 		if err != nil {
 			return "", err
 		}
 		for _, e := range ev {
-			fmt.Fprintf(&b, "%d %d %d %x %v %v %x %s\n", e.Seq, e.Step, e.Ref, e.Call, e.At, e.Mono, e.Hash, text(e.Body))
+			fmt.Fprintf(&b, "%d %d %d %x %v %v %x %s\n", e.Seq, e.Step, e.Ref, e.Call, e.At.UTC(), e.Mono, e.Hash, text(e.Body))
 		}
 	}
 	return b.String(), nil
 }
 
 func text(b agent.Body) string {
+	said := ""
 	switch b := b.(type) {
 	case *agent.Said:
-		return b.Text.String()
+		said = b.Text.String()
 	case *agent.RunStart:
-		return b.Task.String()
+		said = b.Task.String()
 	}
-	return fmt.Sprintf("%+v", b)
+	j, err := json.Marshal(b)
+	if err != nil {
+		return err.Error()
+	}
+	return fmt.Sprintf("%s %s %q", b.Kind(), j, said)
 }
 
 // TestTruncatedFile cuts the file at several lengths.
