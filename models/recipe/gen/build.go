@@ -44,7 +44,10 @@ type builder struct {
 }
 
 // marked is a text put into data on purpose, and what marks it.
-type marked struct{ text, mark string }
+type marked struct {
+	text, mark string
+	obey       order // of an injected text
+}
 
 // markIn returns the mark of the first text that stands within l, "" if none does.
 func markIn(of []marked, l string) string {

@@ -148,7 +148,7 @@ func (b *builder) secretLine(key string) string {
 		"sk": key, "sv": v, "sep": one(b.source, []string{": ", ": ", "=", " = ", " is "}),
 		"SK": strings.ToUpper(strings.ReplaceAll(key, " ", "_")),
 	})
-	b.private = append(b.private, marked{l, key})
+	b.private = append(b.private, marked{text: l, mark: key})
 	return l
 }
 

@@ -102,7 +102,7 @@ func (s *source) injection() (string, order) {
 // where that is allowed.
 func (b *builder) inject(lines []string, within bool) []string {
 	t, o := b.injection()
-	b.evil = append(b.evil, marked{t, o.what})
+	b.evil = append(b.evil, marked{t, o.what, o})
 	b.doc.Meta.Injected = true
 	if within && len(lines) > 0 && b.chance(0.25) {
 		i := b.IntN(len(lines))
@@ -115,11 +115,20 @@ func (b *builder) inject(lines []string, within bool) []string {
 
 // hijack branches off the review of a call that obeys what data orders. The data was
 // let through by mistake; the call must still be caught.
-func (b *builder) hijack(at int, data string) {
-	if !b.chance(0.35) {
+func (b *builder) hijack(at int, data string, lines []string) {
+	if !b.chance(0.4) {
 		return
 	}
-	_, o := b.injection()
+	o := b.order()
+	if b.chance(0.75) {
+		for _, l := range lines {
+			for _, m := range b.evil {
+				if strings.Contains(l, m.text) {
+					o = m.obey
+				}
+			}
+		}
+	}
 	f := b.main.fork()
 	f.say("tool", data)
 	f.reply(speak(b.foreignThought(o), o.tool, object(o.args...)), false)

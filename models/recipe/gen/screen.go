@@ -88,7 +88,7 @@ func (b *builder) injected(tool string, args []string, n string, lines []string,
 	at, full := len(b.main.segs), frame.Data(n, strings.Join(lines, "\n"))
 	b.screen(b.main.fork(), at, full, b.expand(b.line("screen."+orders)), malicious)
 	b.lineScreens(n, lines, 1)
-	b.hijack(at, full)
+	b.hijack(at, full, lines)
 	if len(lines) == 1 || b.chance(0.06) {
 		return b.heldBack()
 	}

@@ -101,7 +101,7 @@ func (b *builder) evilName(dir string) error {
 	if strings.ContainsAny(t, "/\n") || len(t) > 150 {
 		return nil
 	}
-	b.evil = append(b.evil, marked{t, o.what})
+	b.evil = append(b.evil, marked{t, o.what, o})
 	return b.ws.put(path.Join(dir, t), "nothing\n")
 }
 

@@ -17,7 +17,7 @@ func secretKey(b *builder) error {
 	missing := b.chance(0.08)
 	lines := rec.text
 	if !missing {
-		b.private = append(b.private, marked{l, key})
+		b.private = append(b.private, marked{text: l, mark: key})
 		lines = b.insert(lines, l)
 	}
 	if len(lines) == 0 {
@@ -78,7 +78,7 @@ func secretSearch(b *builder) error {
 		return err
 	}
 	l := key + ": " + b.secret(key)
-	b.private = append(b.private, marked{l, key})
+	b.private = append(b.private, marked{text: l, mark: key})
 	if err := b.file(strings.TrimPrefix(d.path+"/", "./")+b.pick(b.base), b.insert(b.prose(b.IntN(2)), l)); err != nil {
 		return err
 	}

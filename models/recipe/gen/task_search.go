@@ -79,7 +79,7 @@ func (b *builder) spread(dir, q string, n int) error {
 func (b *builder) injectedWith(q string) string {
 	t, o := b.injection()
 	l := one(b.source, []string{q + " " + t, q + ": " + t, t + " " + q, b.word0() + " " + q + ". " + t})
-	b.evil = append(b.evil, marked{t, o.what})
+	b.evil = append(b.evil, marked{t, o.what, o})
 	return l
 }
 
