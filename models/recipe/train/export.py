@@ -43,7 +43,7 @@ def quantizer():
     named = os.environ.get("LLAMA_QUANTIZE")
     if named:
         return named
-    built = sorted(THIRD_PARTY.glob("**/llama-quantize")) if THIRD_PARTY.is_dir() else []
+    built = sorted((THIRD_PARTY / "build").resolve().rglob("llama-quantize"))  # build may be a link
     return str(built[0]) if built else shutil.which("llama-quantize")
 
 
