@@ -223,11 +223,16 @@ func (c *cell) expect(f *os.File, kind uint32, deadline time.Time) (message, err
 	case err != nil:
 		return m, fmt.Errorf("receive from stage: %w", err)
 	case m.kind == stage.MsgFail:
-		return m, &SetupError{Op: m.code.String(), Index: m.index, Errno: m.errno(), What: c.plan.text(m.index)}
+		return m, c.failed(m)
 	case m.kind != kind:
 		return m, fmt.Errorf("receive from stage: unexpected message %d", m.kind)
 	}
 	return m, nil
+}
+
+// failed is the error of a step that the stage reports.
+func (c *cell) failed(m message) error {
+	return &SetupError{Op: m.code.String(), Index: m.index, Errno: m.errno(), What: c.plan.text(m.index)}
 }
 
 // executed waits for the barrier to close, which happens by exec alone, or for
@@ -241,6 +246,8 @@ func (c *cell) executed(deadline time.Time) error {
 		return fmt.Errorf("await exec: %w", err)
 	case m.kind == stage.MsgNoExec:
 		return &ExecError{c.spec.Argv[0], m.errno()}
+	case m.kind == stage.MsgFail:
+		return c.failed(m)
 	}
 	return fmt.Errorf("await exec: unexpected message %d", m.kind)
 }

@@ -72,8 +72,9 @@ func rlimits(f Facts, l Limits) []rlimit {
 		{unix.RLIMIT_SIGPENDING, 256},
 	}
 	if f.Memory == "approximate" {
-		// per process; the runner samples the sum
-		list = append(list, rlimit{unix.RLIMIT_AS, uint64(l.Memory)})
+		// Per process; the runner samples the sum. Address space would be the
+		// wrong measure: runtimes reserve far more than they use.
+		list = append(list, rlimit{unix.RLIMIT_DATA, uint64(l.Memory)})
 	}
 	return list
 }

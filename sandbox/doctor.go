@@ -93,7 +93,7 @@ func Doctor(ctx context.Context) Report {
 func optional(rep Report, f Facts) Report {
 	if f.Memory == "approximate" {
 		rep.Layers = append(rep.Layers, Layer{"cgroup", Partial, "no delegated cgroup in use",
-			"exact memory accounting; address-space limits and sampling stand in", ""})
+			"exact memory accounting; data-size limits and sampling stand in", ""})
 	}
 	for _, d := range degraded(f) {
 		if d.State == "absent" {

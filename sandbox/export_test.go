@@ -8,3 +8,11 @@ func (r *Runner) SmallLauncher() bool { return r.launcher.fd >= 0 }
 
 // WholeProgram makes r start cells from the whole program.
 func (r *Runner) WholeProgram() { r.launcher.close() }
+
+// ELF wraps machine code for this machine in a program.
+func ELF(code []byte) []byte {
+	return elfProgram(uint16(probeProgram[18])|uint16(probeProgram[19])<<8, code)
+}
+
+// Rewrite makes r change every encoded plan before it is recorded and used.
+func (r *Runner) Rewrite(f func([]byte) []byte) { r.rewrite = f }

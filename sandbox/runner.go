@@ -59,7 +59,7 @@ func open(c Config) (*Runner, error) {
 	}
 	if c.RequireCgroup && f.Memory == "approximate" {
 		return nil, &Error{Op: "open sandbox", Hint: "run as root, or with a delegated cgroup, or drop the requirement",
-			Err: &RefusedError{"cgroup", "memory counted by a cgroup", "address-space limits and sampling"}}
+			Err: &RefusedError{"cgroup", "memory counted by a cgroup", "data-size limits and sampling"}}
 	}
 	// Without the small launcher the same stage runs from the whole program:
 	// as safe, only slower to start.
@@ -133,7 +133,7 @@ func degraded(f Facts) []Degraded {
 		{"workspace transaction", "absent", "the workspace is a mount; writes are immediate"},
 	}
 	if f.Memory == "approximate" {
-		list = append(list, Degraded{"cgroup", "approximate", "address-space limits and sampling"})
+		list = append(list, Degraded{"cgroup", "approximate", "data-size limits and sampling"})
 	}
 	return list
 }

@@ -148,6 +148,8 @@ static TEXT void __attribute__((noreturn)) op_exec(int index, const struct op *o
 	char go = 0;
 	if (SYS(read, reports, &go, 1) != 1 || go != 'G')
 		leave(125);
+	if (o->flags & FLAG_FAIL)
+		fail(index, o->code, -125);
 	long r;
 	if (o->flags & FLAG_FD)
 		r = SYS(execveat, 4, w_none, argv, env, AT_EMPTY_PATH_);
@@ -221,10 +223,10 @@ static TEXT void run_phase(uint32_t phase) {
 		const struct op *o = &ops[i];
 		if ((o->flags & PHASE_MASK) != phase)
 			continue;
-		if (o->flags & FLAG_FAIL)
-			fail((int)i, o->code, -125);
 		if (o->code == OP_EXEC)
 			op_exec((int)i, o);
+		if (o->flags & FLAG_FAIL)
+			fail((int)i, o->code, -125);
 		long r = carry_out(o);
 		if (r < 0)
 			fail((int)i, o->code, r);
