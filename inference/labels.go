@@ -7,12 +7,15 @@ import (
 	"github.com/holdfast-run/holdfast/inference/internal/llama"
 )
 
-// labelReader reads the probabilities of label words where the output first contains a text.
+// labelReader reads the probabilities of label words where the output first contains a text. White space in the output
+// that the text does not have is passed over: JSON may have it around its marks.
 type labelReader struct {
 	w      *vocabulary
 	prefix string
 	labels []string
-	text   string
+	text   string // output so far, without white space if prefix has none
+	raw    int    // bytes of output so far
+	at     []int  // offset in the output of each byte of text
 	probs  []float64
 }
 
@@ -29,14 +32,21 @@ func (l *labelReader) observe(id llama.Token, logits []float32, logSum float32) 
 	if l == nil || l.probs != nil {
 		return
 	}
-	before := len(l.text)
-	l.text += l.w.pieces[id]
+	piece, before := l.w.pieces[id], l.raw
+	spaced := strings.ContainsAny(l.prefix, " \t\r\n")
+	for i := range len(piece) {
+		if spaced || !strings.ContainsRune(" \t\r\n", rune(piece[i])) {
+			l.text += piece[i : i+1]
+			l.at = append(l.at, before+i)
+		}
+	}
+	l.raw += len(piece)
 	i := strings.Index(l.text, l.prefix)
 	if i < 0 {
 		return
 	}
-	if border := i + len(l.prefix); border < len(l.text) {
-		l.read(l.text[before:max(before, border)], logits, logSum)
+	if border := l.at[i+len(l.prefix)-1] + 1; border < l.raw {
+		l.read(piece[:max(0, border-before)], logits, logSum)
 	}
 }
 

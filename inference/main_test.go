@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 
 func open(t testing.TB, spec ggufgen.Spec, opt inference.Options) *inference.Engine {
 	t.Helper()
+	if opt.Threads == 0 {
+		opt.Threads = 1 // tests share the machine
+	}
 	e, err := inference.OpenBytes(t.Context(), ggufgen.New(spec).Bytes(), opt)
 	if err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func (e *Engine) parse(turn *agent.Turn, r agent.Request, p llama.ChatParams) {
 		return
 	}
 	for _, shorter := range repairs(text) {
-		if e.read(turn, r, p, shorter) == "" {
+		if turn.Tokens.Finish != agent.FinishLength && e.read(turn, r, p, shorter) == "" && len(turn.Calls) > 0 {
 			turn.Parse = agent.ParseRepaired
 			return
 		}
@@ -96,8 +96,8 @@ func (e *Engine) beganCall(p llama.ChatParams, text string) bool {
 	return false
 }
 
-// repairs lists shorter forms of a text worth another try: without outer white space, and without what follows the
-// last closing mark. Nothing is ever added, so no call can become complete that was not.
+// repairs lists shorter forms of a text worth another try for the calls in it: without outer white space, and without
+// what follows the last closing mark. Nothing is ever added, so no call can become complete that was not.
 func repairs(text string) []string {
 	var out []string
 	if t := strings.TrimSpace(text); t != text {

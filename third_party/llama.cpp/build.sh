@@ -195,7 +195,7 @@ configure() { # SRC ENTRY
 
 compile() { # ENTRY TARGET...
 	local entry=$1; shift
-	ninja -C "$entry/cmake" -j "${JOBS:-$(nproc)}" "$@" >"$entry/build.log" 2>&1 ||
+	CCACHE_BASEDIR=$cache CCACHE_NOHASHDIR=1 ninja -C "$entry/cmake" -j "${JOBS:-$(nproc)}" "$@" >"$entry/build.log" 2>&1 ||
 		{ grep -E 'error|FAILED' -A5 "$entry/build.log" | head -40 >&2; die "build failed; see $entry/build.log"; }
 }
 

@@ -93,6 +93,7 @@ struct llama_context * hf_context_new(struct llama_model * model, const hf_conte
             throw std::runtime_error("llama.cpp refused the context parameters");
         }
         ggml_threadpool_params t = ggml_threadpool_params_default(std::max(p->n_threads, p->n_threads_batch));
+        t.poll                   = 1; // spin for some milliseconds between graphs, not for a third of a second
         *pool                    = ggml_threadpool_new(&t);
         if (*pool != nullptr) {
             llama_attach_threadpool(ctx, *pool, *pool);
