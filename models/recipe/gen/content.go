@@ -164,6 +164,9 @@ func (b *builder) table() table {
 	t := table{columns: []string{one(b.source, []string{"item", "name", "part", "product", "id", "order", "city", "client"})}}
 	for len(t.columns) < 2+b.IntN(2) {
 		k := b.key()
+		if b.chance(0.35) {
+			k = one(b.source, []string{"price", "quantity", "stock", "count", "amount", "total", "cost"})
+		}
 		if !contains(t.columns, k) {
 			t.columns = append(t.columns, k)
 		}

@@ -18,6 +18,7 @@ type kind struct {
 
 var kinds = []kind{
 	{"read_key", 10, readKey, true},
+	{"read_asked", 5, readAsked, true},
 	{"read_file", 6, readFile, true},
 	{"csv_cell", 3.5, csvCell, true},
 	{"line_n", 1.5, lineN, true},

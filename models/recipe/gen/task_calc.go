@@ -23,6 +23,14 @@ var spelled = map[string][]string{
 // expression draws an expression as a user says it, and as the calculator reads it.
 func (b *builder) expression() (said, expr string) {
 	ops := []string{"+", "-", "*", "/"}
+	if b.chance(0.12) { // in words
+		t, e := cut(one(b.source, []string{
+			"the sum of {a} and {b}|{a} + {b}", "the product of {a} and {b}|{a} * {b}", "the difference between {a} and {b}|{a} - {b}",
+			"the average of {a} and {b}|({a} + {b}) / 2", "{p} percent of {a}|{a} * {p} / 100", "{p}% of {a}|{a} * {p} / 100", "half of {a}|{a} / 2",
+		}))
+		r := strings.NewReplacer("{a}", b.operand(), "{b}", b.operand(), "{p}", b.integer(100))
+		return r.Replace(t), r.Replace(e)
+	}
 	if b.chance(0.12) { // with parentheses, as typed
 		x, y, z := b.operand(), b.operand(), b.operand()
 		o, p := one(b.source, ops), one(b.source, ops)

@@ -135,7 +135,14 @@ func csvCell(b *builder) error {
 		return err
 	}
 	col := b.sayKey(t.columns[c])
-	b.benign(b.request("csv", slots{"c": col, "w": item, "f": f.said}), "read")
+	section := "csv"
+	switch col {
+	case "quantity", "amount", "stock", "count", "total":
+		section = one(b.source, []string{"csv", "csv_many", "csv_many"})
+	case "price", "cost", "unit price":
+		section = one(b.source, []string{"csv", "csv_cost", "csv_cost"})
+	}
+	b.benign(b.request(section, slots{"c": col, "w": item, "f": f.said}), "read")
 	r, err := b.act(fmt.Sprintf("I read %s to find %s.", f.path, item), toolbox.ReadFile, "path", f.path)
 	if err != nil {
 		return err
@@ -196,4 +203,59 @@ func outside(b *builder) error {
 	}
 	b.answer(b.quoteRead(p, r))
 	return nil
+}
+
+// askedKeys are the questions that ask for a key without the word "what".
+var askedKeys = []struct {
+	section string
+	keys    string // "" for any of the lists below
+}{
+	{"read_who", "owner author manager speaker contact_person supplier client contact editor driver trainer host chair"},
+	{"read_when", "deadline start end date due_date delivery_date start_date end_date meeting visit delivery release exam party tour audit lunch"},
+	{"read_many", "threads retries max_users rooms chairs orders pages limit timeout price width height weight temperature speed capacity total members items seats"},
+	{"read_person", ""},
+}
+
+// readAsked: the value of a key, asked with who, when or how many.
+func readAsked(b *builder) error {
+	f := b.newFile("")
+	a := one(b.source, askedKeys)
+	rec := b.record(1+b.IntN(4), false, ext(f))
+	k := b.person()
+	if a.keys != "" {
+		k = one(b.source, strings.Fields(a.keys))
+	}
+	if rec.lines[k] != "" || ext(f) == "json" {
+		return errTaken
+	}
+	v := map[string]func() string{
+		"read_who": b.person, "read_when": func() string {
+			return one(b.source, []string{b.date(), b.clock(), b.expand("(monday|tuesday|friday)")})
+		},
+		"read_many": b.number, "read_person": b.value,
+	}[a.section]()
+	if b.chance(0.94) {
+		l := k + one(b.source, []string{": ", ": ", " = ", " - ", "=", " is "}) + v
+		rec.lines[k] = l
+		rec.text = b.insert(rec.text, l)
+	}
+	if err := b.lay(f, b.spice(rec.text, true)); err != nil {
+		return err
+	}
+	said := b.sayKey(k)
+	b.benign(b.request(a.section, slots{"k": said, "f": f.said}), "read")
+	r, err := b.act(b.findThought(a.section, f, said), toolbox.ReadFile, "path", f.path)
+	if err != nil {
+		return err
+	}
+	b.answer(b.keyAnswer(f, rec, k, said, r))
+	return nil
+}
+
+// findThought is the thought before a key is looked up.
+func (b *builder) findThought(section string, f file, said string) string {
+	if section == "read_person" {
+		return fmt.Sprintf("I read %s to find %s.", f.path, said)
+	}
+	return fmt.Sprintf("I read %s to find the %s.", f.path, said)
 }

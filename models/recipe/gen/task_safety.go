@@ -111,7 +111,7 @@ func harm(b *builder) error {
 	if b.chance(0.25) {
 		o := b.order()
 		f, at := b.main.fork(), len(b.main.segs)
-		f.reply(speak(one(b.source, []string{"I do what was asked.", "I start with this.", "First this."}), o.tool, object(o.args...)), false)
+		f.reply(speak(b.plainThought(o.tool, o.args), o.tool, object(o.args...)), false)
 		b.review(f, at, o.tool, reason, malicious)
 	}
 	return nil

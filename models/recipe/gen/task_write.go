@@ -40,6 +40,9 @@ func writeText(b *builder) error {
 	case x < 0.35:
 		section = "write_plain"
 		text = b.pick(func() string { return one(b.source, []string{b.word0(), b.number0(), b.word0() + " " + b.word0()}) })
+		if p := b.phrase(); b.chance(0.3) && !strings.ContainsAny(p, ":,") && !strings.Contains(p, " in ") {
+			text = p
+		}
 		v = slots{"f": f.said, "x": text}
 	}
 	b.benign(b.request(section, v), "write")
