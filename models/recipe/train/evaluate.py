@@ -6,7 +6,10 @@ Every learned segment counts as right when the model's first choice is right for
 given the right text before it. Segments are sorted by what they hold: a fork's segment with one of
 the three labels is a verdict (its label is read as the real run reads it: the best of the three at
 the label's place), a trunk segment with <tool_call> is a call, any other trunk segment an answer.
-This is a training-time check; the card's figures come from the real loop.
+Verdicts are told apart by the tag of their question, such as [screen].
+
+This is a training-time check. A label is scored with the right reason in front of it, which makes it
+easy: the exactness of the whole verdict says more, and the card's figures come from the real loop.
 """
 import argparse
 import collections
@@ -67,15 +70,22 @@ def predict(model, corpus, candidates, size=4096, threads=2):
 
 
 def label_token(tok, ids):
-    """(label, index of its first token) in a verdict's tokens, or (None, 0)."""
-    found = _LABEL.search(tok.decode(ids))
+    """(label, index of its first token) of a verdict's tokens, or (None, 0). The label comes last:
+    a reason in front of it may hold the same words."""
+    found = _LABEL.findall(tok.decode(ids))
     if not found:
         return None, 0
-    want = tok.encode(found.group(), False)
-    for i in range(len(ids) - len(want) + 1):
+    want = tok.encode(found[-1], False)
+    for i in range(len(ids) - len(want), -1, -1):
         if list(ids[i:i + len(want)]) == want:
-            return found.group(), i
+            return found[-1], i
     return None, 0
+
+
+def question(tok, ids):
+    """The review that a fork asks for, by the tag in its prompt: "[screen]"; "" without one."""
+    found = re.search(r"\[(\w+)\]", tok.decode(ids))
+    return found.group() if found else ""
 
 
 def calibration(probabilities, right, bins=10):
@@ -107,7 +117,8 @@ def score(model, tok, corpus):
             add(f"{what} exact / {kind}", exact)
             continue
         label, i = label_token(tok, ids)
-        add("verdict exact" if label else "fork text exact", exact)
+        asked = question(tok, corpus.ids[corpus.branches[branch][0]:start])
+        add(f"verdict {asked} exact" if label else f"fork {asked} exact", exact)
         if not label:
             continue
         s = scores[start + i]
@@ -115,9 +126,9 @@ def score(model, tok, corpus):
         table[label, chosen] += 1
         chances.append(float(p.max() / p.sum()))
         rights.append(chosen == label)
-        add("label", chosen == label)
-        add(f"label / {label}", chosen == label)
-        add(f"label / {kind}", chosen == label)
+        add(f"label {asked}", chosen == label)
+        add(f"label {asked} / {label}", chosen == label)
+        add(f"verdict {asked} exact / {label}", exact)
     return dict(counts=dict(counts), table={f"{a} as {b}": n for (a, b), n in sorted(table.items())},
                 calibration=calibration(chances, rights) if chances else None)
 

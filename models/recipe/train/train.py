@@ -48,6 +48,7 @@ def options():
     add("--log-every", type=int, default=20, help="steps between progress lines")
     add("--priority", type=int, default=0, help="niceness; below 0 needs the right to it")
     add("--resume", action="store_true")
+    add("--init", default="", help="checkpoint whose weights to begin with, on a schedule of its own")
     o = a.parse_args()
     if math.isinf(o.minutes) and math.isinf(o.tokens):
         a.error("give --minutes or --tokens")
@@ -84,7 +85,10 @@ class Trainer:
         self.packers = [data.Packer(self.corpus, o.batch // self.threads, [o.seed, i], o.gap_share, o.max_gap, min(1000, o.vocab - 8)) for i in range(self.threads)]
         self.step, self.used, self.spent = 0, 0, 0.0
         saved = torch.load(o.out, map_location="cpu") if o.resume and os.path.exists(o.out) else None
-        master = saved["master"] if saved else m.init(self.shape, o.seed)
+        first = torch.load(o.init, map_location="cpu") if o.init and not saved else None
+        if first and m.Shape(**first["shape"]) != self.shape:
+            raise SystemExit(f"{o.init} holds a model of another shape: {first['shape']}")
+        master = (saved or first or {}).get("master") or m.init(self.shape, o.seed)
         master = {k: v.to(self.device) for k, v in master.items()}
         self.copies = [m.Model(self.shape, master, self.ops, self.dtype, self.device) for _ in range(self.threads)]
         self.optimizer = optim.Optimizer(master, self.copies, self.ops, self.dtype, o.muon_rate, o.adam_rate)
