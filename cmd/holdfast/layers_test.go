@@ -64,6 +64,7 @@ func readLayers(t *testing.T) map[string][]string {
 			continue
 		}
 		name := strings.Trim(cells[1], " `")
+		table[name] = []string{}
 		for _, w := range strings.FieldsFunc(cells[3], func(r rune) bool { return r == ',' || r == ' ' }) {
 			table[name] = append(table[name], strings.Trim(w, "`"))
 		}

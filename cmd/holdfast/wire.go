@@ -34,7 +34,7 @@ func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
 		return nil, err
 	}
 	p := newProgress(t, "loading "+f.Name)
-	opt := inference.Options{Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"), Threads: c.Int("threads"),
+	opt := inference.Options{Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"), Threads: threads(c.Int("threads"), f.info),
 		Progress: func(done float32) bool { p.set(done); return true }}
 	var engine *inference.Engine
 	if f.Embedded {
@@ -52,6 +52,17 @@ func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
 	m.cuts, m.notes = thresholds(f.info)
 	return m, nil
 }
+
+// threads is the number of threads for a model. Those of a small model spend their time
+// waiting for each other, and where other work holds a core they wait for its time slices.
+func threads(asked int, info models.Info) int {
+	if asked == 0 && info.Parameters < smallModel {
+		return 1
+	}
+	return asked
+}
+
+const smallModel = 50_000_000 // parameters
 
 // thresholds takes a model's calibration from its file. A model trained on other
 // frames than this build's is not calibrated for them.

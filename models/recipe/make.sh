@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Makes the reference model from nothing: documents, tokenizer, training, export.
+#
+#   make.sh full    the real model; about an hour of training on two cores with AMX
+#   make.sh smoke   the same steps at a tiny size, in minutes; installs nothing
+#
+# Work is kept in ${WORK:-~/.cache/holdfast/recipe/SIZE}; an interrupted run goes on there.
+# DOCS (how many training documents), SEED and the settings of train/train.sh can be set.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+size=${1:-}
+case $size in
+full) docs=${DOCS:-120000} ;;
+smoke) docs=${DOCS:-3000} ;;
+*) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac
+export SEED=${SEED:-1}
+work=${WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/holdfast/recipe/$size}
+mkdir -p "$work"
+
+# What the trainer needs beyond the build: Debian's PyTorch and the parts of gguf-py.
+if ! /usr/bin/python3 -c 'import torch, numpy, regex, tqdm, yaml' 2>/dev/null; then
+	packages="python3-torch python3-numpy python3-regex python3-tqdm python3-yaml"
+	[ "$(id -u)" = 0 ] || { echo "recipe: run: sudo apt-get install $packages" >&2; exit 1; }
+	echo "recipe: installing $packages" >&2
+	apt-get update -qq >/dev/null
+	# shellcheck disable=SC2086
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages >/dev/null
+fi
+third_party/llama.cpp/build.sh tools llama-quantize
+
+if [ ! -s "$work/docs.jsonl" ]; then
+	echo "recipe: writing documents"
+	go build -o "$work/gen" ./models/recipe/gen
+	held=$((docs / 50))
+	"$work/gen" -n $held -split slots -seed $((SEED + 10)) -o "$work/slots.jsonl" >/dev/null
+	"$work/gen" -n $held -split phr -seed $((SEED + 11)) -o "$work/phr.jsonl" >/dev/null
+	"$work/gen" -n "$docs" -split train -seed "$SEED" -o "$work/train.jsonl" >"$work/documents.txt"
+	cat "$work/slots.jsonl" "$work/phr.jsonl" "$work/train.jsonl" >"$work/docs.part"
+	rm "$work/slots.jsonl" "$work/phr.jsonl" "$work/train.jsonl"
+	mv "$work/docs.part" "$work/docs.jsonl"
+fi
+
+# The digest of the prompts goes into the file: this build refuses to call a model
+# calibrated that was trained on other prompts.
+frames=$(go run ./cmd/holdfast version --json | sed 's/.*"frames":"\([0-9a-f]*\)".*/\1/')
+cat >"$work/meta.json" <<META
+{"general.name": "holdfast reference",
+ "general.description": "A small model trained from scratch to carry holdfast's own loop. It is not an assistant.",
+ "general.license": "Apache-2.0",
+ "holdfast.frames.digest": "$frames",
+ "holdfast.thresholds": "refuse=0.5 ask=0.5"}
+META
+META=$work/meta.json models/recipe/train/train.sh "$size" "$work/docs.jsonl" "$work" "$work/reference.gguf"
+bin/holdfast models verify "$work/reference.gguf"
+
+if [ "$size" = full ]; then
+	cp "$work/reference.gguf" models/reference/reference.gguf
+	cp "$work/agree.json" models/reference/agree.json
+	echo "recipe: installed models/reference/reference.gguf; run make examples and write the card"
+fi
