@@ -255,6 +255,11 @@ GO
 	cmp -s "$tmp" "$out" && rm -f "$tmp" || mv "$tmp" "$out"
 }
 
+lock() { # NAME: one build of a kind at a time; held until the script ends
+	exec 9>"$cache/$1.lock"
+	flock -n 9 || { say "waiting for another build ($cache/$1.lock)"; flock 9; }
+}
+
 point() { # TARGET LINK
 	[ "$(readlink "$2" 2>/dev/null)" = "$1" ] || { rm -rf "$2.new"; ln -s "$1" "$2.new"; mv -T "$2.new" "$2"; }
 }
@@ -268,13 +273,18 @@ main() {
 	install_missing
 	[ "$command" = key ] && { build_key; return; }
 
-	exec 9>"$cache/lock"
-	flock -n 9 || { say "another build holds $cache/lock; waiting"; flock 9; }
-	src=$(source_dir)
+	src=$cache/src-${PIN_TREE:0:12}-$(patches_digest)
+	if [ ! -f "$src/.verified" ] || [ -n "${LLAMA_CPP_SOURCE:-}" ]; then
+		lock source
+		src=$(source_dir)
+	fi
 	point "$src" "$here/src"
 	[ "$command" = source ] && { echo "$src"; return; }
 	key=$(build_key)
 	entry=$cache/$key
+	mkdir -p "$entry"
+	# What is there is used without waiting for a build of something else.
+	[ -f "$entry/complete" ] || lock "$key"
 	build_libraries "$src" "$entry"
 	point "$entry" "$here/build"
 	write_binding "$key" "$entry"
@@ -283,6 +293,7 @@ main() {
 	tools)
 		[ $# -gt 0 ] || set -- llama-bench llama-quantize
 		say "building $*"
+		lock "$key"
 		compile "$entry" "$@"
 		;;
 	*) die "unknown command $command" ;;
