@@ -41,8 +41,8 @@ const summaryQuery = `SELECT r.run, r.parent, r.parent_seq, r.relation, r.thread
      ON b.digest = unhex(e.payload ->> '$.task.blob') WHERE e.run = r.run AND e.seq = 1), ''),
   coalesce((SELECT payload ->> '$.status' FROM event e WHERE e.kind = 'run.end' AND e.run = r.run), ''),
   EXISTS (SELECT 1 FROM event e WHERE e.kind = 'run.end' AND e.run = r.run),
-  EXISTS (SELECT 1 FROM event q WHERE q.kind = 'ask' AND q.run = r.run AND NOT EXISTS (SELECT 1 FROM event a
-     WHERE a.run = q.run AND a.ref = q.seq AND a.kind = 'answer' AND a.payload ->> '$.choice' IS NOT 'suspend'))
+  EXISTS (SELECT 1 FROM event q WHERE q.kind = 'ask' AND q.run = r.run AND NOT EXISTS (SELECT 1 FROM event a INDEXED BY event_ref
+     WHERE a.run = q.run AND a.ref = q.seq AND a.ref > 0 AND a.kind = 'answer' AND a.payload ->> '$.choice' IS NOT 'suspend'))
 FROM run r`
 
 // Runs lists all runs, oldest first.

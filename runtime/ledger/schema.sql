@@ -96,28 +96,29 @@ CREATE TRIGGER event_link BEFORE INSERT ON event WHEN NEW.prev IS NOT CASE NEW.s
   ELSE (SELECT hash FROM event WHERE run = NEW.run AND seq = NEW.seq - 1) END
   BEGIN SELECT RAISE(ABORT, 'broken chain'); END;
 
--- No effect without a committed, allowing decision for exactly that call.
+-- No effect without a committed, allowing decision for exactly that call. Without
+-- INDEXED BY the planner would read the whole run for each event.
 CREATE TRIGGER event_rule BEFORE INSERT ON event BEGIN
   SELECT RAISE(ABORT, 'run has ended') WHERE NEW.kind NOT IN ('label','score','redact','export')
-    AND EXISTS (SELECT 1 FROM event WHERE run = NEW.run AND kind = 'run.end');
+    AND EXISTS (SELECT 1 FROM event INDEXED BY event_kind WHERE run = NEW.run AND kind = 'run.end');
   SELECT RAISE(ABORT, 'no call named') WHERE NEW.call IS NULL
     AND NEW.kind IN ('decision','call.start','call.ready','call.end');
   SELECT RAISE(ABORT, 'unasked') WHERE NEW.kind = 'answer' AND NOT EXISTS (SELECT 1 FROM event
     WHERE run = NEW.run AND seq = NEW.ref AND kind = 'ask' AND call IS NEW.call);
-  SELECT RAISE(ABORT, 'answered twice') WHERE NEW.kind = 'answer' AND EXISTS (SELECT 1 FROM event
-    WHERE run = NEW.run AND ref = NEW.ref AND kind = 'answer' AND payload ->> '$.choice' IS NOT 'suspend');
+  SELECT RAISE(ABORT, 'answered twice') WHERE NEW.kind = 'answer' AND EXISTS (SELECT 1 FROM event INDEXED BY event_ref
+    WHERE run = NEW.run AND ref = NEW.ref AND ref > 0 AND kind = 'answer' AND payload ->> '$.choice' IS NOT 'suspend');
   SELECT RAISE(ABORT, 'unjudged') WHERE NEW.kind = 'decision' AND NOT EXISTS (SELECT 1 FROM event
     WHERE run = NEW.run AND seq = NEW.ref AND kind IN ('verdict','answer') AND call = NEW.call
     AND (NEW.payload ->> '$.outcome' <> 'allow'
       OR (kind = 'verdict' AND payload ->> '$.outcome' = 'allow')
       OR (kind = 'answer' AND payload ->> '$.choice' IN ('once','run','always'))));
   SELECT RAISE(ABORT, 'overruled') WHERE NEW.kind = 'decision' AND NEW.payload ->> '$.outcome' = 'allow'
-    AND EXISTS (SELECT 1 FROM event v WHERE v.run = NEW.run AND v.call = NEW.call AND v.kind = 'verdict'
+    AND EXISTS (SELECT 1 FROM event v INDEXED BY event_call WHERE v.run = NEW.run AND v.call = NEW.call AND v.kind = 'verdict'
       AND v.payload ->> '$.outcome' IS NOT 'allow'
       AND (v.payload ->> '$.outcome' IS NOT 'ask' OR NOT EXISTS (SELECT 1 FROM event a
         WHERE a.run = NEW.run AND a.seq = NEW.ref AND a.kind = 'answer')));
   SELECT RAISE(ABORT, 'decided twice') WHERE NEW.kind IN ('decision','call.start','call.ready','call.end','commit')
-    AND EXISTS (SELECT 1 FROM event WHERE run = NEW.run AND call = NEW.call AND kind = NEW.kind);
+    AND EXISTS (SELECT 1 FROM event INDEXED BY event_call WHERE run = NEW.run AND call = NEW.call AND kind = NEW.kind);
   SELECT RAISE(ABORT, 'not allowed') WHERE NEW.kind = 'call.start' AND NOT EXISTS (SELECT 1 FROM event
     WHERE run = NEW.run AND seq = NEW.ref AND kind = 'decision' AND call = NEW.call
     AND payload ->> '$.outcome' = 'allow');
@@ -125,12 +126,12 @@ CREATE TRIGGER event_rule BEFORE INSERT ON event BEGIN
     WHERE run = NEW.run AND seq = NEW.ref AND kind = 'decision' AND call = NEW.call);
   SELECT RAISE(ABORT, 'not started') WHERE (NEW.kind IN ('call.ready','commit')
       OR (NEW.kind = 'call.end' AND NEW.payload ->> '$.status' IS 'ok'))
-    AND NOT EXISTS (SELECT 1 FROM event
+    AND NOT EXISTS (SELECT 1 FROM event INDEXED BY event_call
       WHERE run = NEW.run AND call = NEW.call AND kind = 'call.start' AND ref = NEW.ref);
   SELECT RAISE(ABORT, 'already over') WHERE NEW.kind IN ('call.start','call.ready') AND EXISTS (SELECT 1
-    FROM event WHERE run = NEW.run AND call = NEW.call AND kind = 'call.end');
+    FROM event INDEXED BY event_call WHERE run = NEW.run AND call = NEW.call AND kind = 'call.end');
   SELECT RAISE(ABORT, 'used') WHERE NEW.kind IN ('call.start','call.ready','call.end') AND EXISTS (
-    SELECT 1 FROM event WHERE run = NEW.run AND ref = NEW.ref AND kind = NEW.kind);
+    SELECT 1 FROM event INDEXED BY event_ref WHERE run = NEW.run AND ref = NEW.ref AND ref > 0 AND kind = NEW.kind);
 END;
 CREATE VIEW open_call AS SELECT s.run, s.ref AS decision, s.call FROM event s WHERE s.kind = 'call.start'
-  AND NOT EXISTS (SELECT 1 FROM event e WHERE e.run = s.run AND e.ref = s.ref AND e.kind = 'call.end');
+  AND NOT EXISTS (SELECT 1 FROM event e INDEXED BY event_ref WHERE e.run = s.run AND e.ref = s.ref AND e.ref > 0 AND e.kind = 'call.end');

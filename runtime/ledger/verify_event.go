@@ -18,6 +18,9 @@ func (v *verifier) readEvents(ctx context.Context) error {
 		}
 		v.rep.Events++
 		if s == nil || !bytes.Equal(s.row.run, e.run) {
+			if s != nil && s.end > 0 {
+				s.rules = newRules() // nothing will ask for what they noted
+			}
 			s = v.run(e.run)
 		}
 		v.event(s, &e)
