@@ -26,8 +26,12 @@ func (s Sampling) validate() error {
 }
 
 // negligible is the share of the most likely token, in natural log after temperature, below which a token is never
-// drawn: together such tokens hold less than a millionth of the mass of any real vocabulary.
-const negligible = 26
+// drawn: together such tokens hold less than a millionth of the mass of any real vocabulary. Under a constraint, which
+// costs time for every candidate, the line is drawn at unlikely: six millionths of the most likely token each.
+const (
+	negligible = 26
+	unlikely   = 12
+)
 
 var errNoNumbers = errors.New("the model's scores are not numbers")
 
@@ -131,7 +135,11 @@ func (s *sampler) mask(g allower) error {
 // draw samples: narrow, then constrain, then renormalise. When the constraint leaves nothing of the narrowed set, the
 // whole vocabulary is constrained first and narrowed after.
 func (s *sampler) draw(logits []float32, st llama.Stats, g allower) (choice, error) {
-	s.ids = llama.LogitsAbove(s.ids, logits, st.Max-float32(negligible*s.temp))
+	reach := negligible
+	if g != nil {
+		reach = unlikely
+	}
+	s.ids = llama.LogitsAbove(s.ids, logits, st.Max-float32(float64(reach)*s.temp))
 	s.cut(logits)
 	if err := s.mask(g); err != nil {
 		return choice{}, err
