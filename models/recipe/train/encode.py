@@ -119,6 +119,8 @@ def main():
                 dropped += 1
                 continue
             splits[split].add(kind, name, ids, wanted, branches, segments)
+    if not splits:
+        raise SystemExit("no documents")
     out = pathlib.Path(o.out)
     out.mkdir(parents=True, exist_ok=True)
     for name, s in sorted(splits.items()):

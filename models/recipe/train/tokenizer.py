@@ -187,6 +187,8 @@ def main():
     o = a.parse_args()
     special = json.load(open(o.special, encoding="utf-8"))
     words = count(segments_of(o.docs, o.limit), special)
+    if not words:
+        raise SystemExit(f"{o.docs} has no documents of the split train")
     # Merges are counted over words damped by their square root, so that the template's few words,
     # which stand in every document, do not take the vocabulary from the many words of contents.
     damped = {w: max(1, round(n**0.5)) for w, n in words.items()}
