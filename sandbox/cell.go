@@ -165,12 +165,15 @@ func (c *cell) admit(ctx context.Context) error {
 	if err != nil {
 		return c.interrupted(ctx, err)
 	}
-	if c.init, err = attestInit(ready.pid); err != nil {
-		return err
-	}
+	var initErr error
+	c.init, initErr = attestInit(ready.pid)
+	// a failed step of the tool's side ends process 1 as well, and says more
 	report, err := c.expect(c.barrier, stage.MsgReport, deadline)
 	if err != nil {
 		return c.interrupted(ctx, err)
+	}
+	if initErr != nil {
+		return initErr
 	}
 	c.result.Timings.Ready = time.Since(c.begin)
 	a, err := c.attest(report)

@@ -27,6 +27,6 @@
 // barrier. Process 1 of the cell reports the exit status over a socket that
 // the tool has never held.
 //
-// A Runner is safe for concurrent use. Linux on amd64 only; other systems
-// refuse.
+// A Runner is safe for concurrent use. Linux only, on amd64, and on arm64 from
+// the same code; other systems refuse.
 package sandbox

@@ -3,37 +3,33 @@
 #include "stage.h"
 #include "sys.h"
 
-enum { NEED_TEXT = 1, NEED_REF = 2 };
-
-/* For each code: the phases it may stand in (bit n for phase n) and its
- * arguments. A code without a phase is unknown to this stage. */
-static struct {
-	uint8_t phases, needs;
-} rules[OP_LAST + 1] DATA = {
-    [OP_SETID] = {1, 0},
-    [OP_UNSHARE] = {1, 0},
-    [OP_MAP] = {1, 0},
-    [OP_BOUNDS] = {1, 0},
-    [OP_PIDMAX] = {2, 0},
-    [OP_ROOT] = {2, 0},
-    [OP_MKDIR] = {2, NEED_TEXT},
-    [OP_SYMLINK] = {2, NEED_TEXT | NEED_REF},
-    [OP_FILE] = {2, NEED_TEXT | NEED_REF},
-    [OP_TREE] = {2, NEED_TEXT | NEED_REF},
-    [OP_TMPFS] = {2, NEED_TEXT},
-    [OP_PROC] = {2, NEED_TEXT},
-    [OP_HOSTNAME] = {2, NEED_TEXT},
-    [OP_PIVOT] = {2, 0},
-    [OP_KEYRING] = {4, 0},
-    [OP_RLIMIT] = {4, 0},
-    [OP_UMASK] = {4, 0},
-    [OP_CHDIR] = {4, NEED_TEXT},
-    [OP_CAPS] = {4, 0},
-    [OP_NNP] = {4, 0},
-    [OP_CLOSE] = {4, 0},
-    [OP_SECCOMP] = {4, NEED_TEXT},
-    [OP_REPORT] = {4, 0},
-    [OP_EXEC] = {4, NEED_TEXT},
+/* For each code: the phases it may stand in, bit n for phase n. A code without
+ * a phase is unknown to this stage. */
+static uint8_t rules[OP_LAST + 1] DATA = {
+    [OP_SETID] = 1,
+    [OP_UNSHARE] = 1,
+    [OP_MAP] = 1,
+    [OP_BOUNDS] = 1,
+    [OP_PIDMAX] = 2,
+    [OP_ROOT] = 2,
+    [OP_MKDIR] = 2,
+    [OP_SYMLINK] = 2,
+    [OP_FILE] = 2,
+    [OP_TREE] = 2,
+    [OP_TMPFS] = 2,
+    [OP_PROC] = 2,
+    [OP_HOSTNAME] = 2,
+    [OP_PIVOT] = 2,
+    [OP_KEYRING] = 4,
+    [OP_RLIMIT] = 4,
+    [OP_UMASK] = 4,
+    [OP_CHDIR] = 4,
+    [OP_CAPS] = 4,
+    [OP_NNP] = 4,
+    [OP_CLOSE] = 4,
+    [OP_SECCOMP] = 4,
+    [OP_REPORT] = 4,
+    [OP_EXEC] = 4,
 };
 
 /* Steps that must stand exactly once, in this order. */
@@ -56,10 +52,10 @@ static TEXT int words_ok(const char *blob, uint64_t size, uint64_t ref, uint32_t
 }
 
 static TEXT int op_ok(const struct header *h, const struct op *o, const char *blob) {
-	if (o->code == 0 || o->code > OP_LAST || rules[o->code].phases == 0)
+	if (o->code == 0 || o->code > OP_LAST || rules[o->code] == 0)
 		return 0;
 	uint32_t phase = o->flags & PHASE_MASK;
-	if (phase > 2 || !(rules[o->code].phases >> phase & 1))
+	if (phase > 2 || !(rules[o->code] >> phase & 1))
 		return 0;
 	if (o->flags & ~(PHASE_MASK | FLAG_FD | FLAG_FAIL))
 		return 0;
@@ -67,7 +63,7 @@ static TEXT int op_ok(const struct header *h, const struct op *o, const char *bl
 		return 0;
 	if (!text_ok(blob, h->blob, o->off, o->len))
 		return 0;
-	if ((rules[o->code].needs & NEED_REF) && !text_ok(blob, h->blob, o->x[3] >> 32, o->x[3] & 0xffffffffu))
+	if (!text_ok(blob, h->blob, o->x[3] >> 32, o->x[3] & 0xffffffffu))
 		return 0;
 	if (o->code == OP_SECCOMP && (o->len == 0 || o->len % 8 != 0 || o->len / 8 > 4096))
 		return 0;
