@@ -12,7 +12,7 @@ import (
 // TestHeads counts when a run's tip enters the head chain.
 func TestHeads(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	l := open(t, newPath(t), ledger.Options{Clock: func() time.Time { return now }})
+	l := open(t, memoryPath(t), ledger.Options{Clock: func() time.Time { return now }})
 	heads := func(want int64, when string) {
 		t.Helper()
 		rep, err := l.Verify(t.Context())

@@ -48,7 +48,7 @@ func finish() agent.Event { return agent.Event{Body: &agent.RunEnd{Status: agent
 func TestRules(t *testing.T) {
 	const allow, deny, asking = agent.Allow, agent.Deny, agent.Ask
 	var none [32]byte
-	l := open(t, newPath(t), ledger.Options{})
+	l := open(t, memoryPath(t), ledger.Options{})
 	for name, c := range map[string]struct {
 		events []agent.Event
 		why    string // of the refusal of the last one, "" if it is accepted

@@ -78,7 +78,7 @@ func edit(t testing.TB, path string, stmts ...string) {
 func TestVerifyReports(t *testing.T) {
 	const first = "(SELECT min(run) FROM run)" // the long ended run
 	const open1 = "(SELECT max(run) FROM run)" // the open run
-	template := newPath(t)
+	template := memoryPath(t)
 	made := open(t, template, ledger.Options{})
 	ids := fill(t, made, 300)
 	made.Close()
@@ -163,7 +163,7 @@ func TestVerifyReports(t *testing.T) {
 
 func copyFile(t *testing.T, data []byte) string {
 	t.Helper()
-	path := newPath(t)
+	path := memoryPath(t)
 	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
