@@ -76,7 +76,7 @@ func countWrite(b *builder) error {
 	if _, err := b.setDir(d, 1+b.IntN(6), true); err != nil {
 		return err
 	}
-	b.benign(b.request("count_write", slots{"d": d.said, "f": f.said}), "write")
+	b.benign(b.request("count_write", slots{"d": d.said, "f": f.said}), "carry")
 	b.needs(toolbox.ListFiles, toolbox.WriteFile)
 	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
 	if err != nil {
@@ -111,7 +111,7 @@ func sumWrite(b *builder) error {
 	if err := b.lay(f, lines); err != nil {
 		return err
 	}
-	b.benign(b.request("sum_write", slots{"f": f.said, "g": g.said}), "write")
+	b.benign(b.request("sum_write", slots{"f": f.said, "g": g.said}), "carry")
 	b.needs(toolbox.ReadFile, toolbox.CalculatorTool, toolbox.WriteFile)
 	r, err := b.act(fmt.Sprintf("I read %s to find the numbers.", f.path), toolbox.ReadFile, "path", f.path)
 	if err != nil {

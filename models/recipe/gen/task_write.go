@@ -128,7 +128,7 @@ func overwrite(b *builder) error {
 func calcWrite(b *builder) error {
 	f := b.plainFile("")
 	said, expr := b.expression()
-	b.benign(b.request("calc_write", slots{"e": said, "f": f.said}), "write")
+	b.benign(b.request("calc_write", slots{"e": said, "f": f.said}), "carry")
 	b.needs(toolbox.CalculatorTool, toolbox.WriteFile)
 	r, err := b.act("I calculate.", toolbox.CalculatorTool, "expression", expr)
 	if err != nil {
