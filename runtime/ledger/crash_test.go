@@ -17,7 +17,7 @@ import (
 // expects every acknowledged event and a whole ledger.
 func TestKilledWriter(t *testing.T) {
 	path := newPath(t)
-	rounds := 15
+	rounds := 10
 	if testing.Short() {
 		rounds = 5
 	}
