@@ -71,6 +71,7 @@ func (a *Attestation) fill(status map[string]string) error {
 		}
 		*to = id
 	}
+	a.Groups = status["Groups"]
 	return nil
 }
 
@@ -102,6 +103,9 @@ func (a *Attestation) check(c *cell) error {
 		if f.want != f.got {
 			return &AttestError{f.name, strconv.Itoa(f.want), strconv.Itoa(f.got)}
 		}
+	}
+	if c.facts.UID == 0 && a.Groups != "" {
+		return &AttestError{"Groups", "none of root's", a.Groups}
 	}
 	return nil
 }

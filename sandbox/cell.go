@@ -37,6 +37,7 @@ type cell struct {
 	result           Result
 	init             InitFact
 	status           *syscall.WaitStatus // of the tool, by process 1
+	woken            chan struct{}       // closed by interrupt
 }
 
 // run carries the cell from plan to record. Whatever happens, nothing of it is
@@ -48,13 +49,16 @@ func (c *cell) run(ctx context.Context) (Result, error) {
 	started := false
 	err := c.start()
 	if err == nil {
+		c.woken = make(chan struct{})
 		stop := context.AfterFunc(ctx, c.interrupt)
 		err = c.admit(ctx)
 		if err == nil {
 			started = true
 			c.supervise(ctx)
 		}
-		stop()
+		if !stop() {
+			<-c.woken
+		}
 	}
 	c.end()
 	c.result.Timings.Finished = time.Since(c.begin)
@@ -134,7 +138,7 @@ func (c *cell) start() error {
 		}
 		theirs = append(theirs, f)
 	}
-	c.proc, err = c.runner.launcher.start(nil, theirs)
+	c.proc, err = c.runner.launch(theirs)
 	if err != nil {
 		return fmt.Errorf("start stage: %w", err)
 	}
@@ -161,14 +165,14 @@ func (c *cell) pass(p passed) (*os.File, error) {
 // recorded, and opens the barrier. It returns nil once the tool executes.
 func (c *cell) admit(ctx context.Context) error {
 	deadline := time.Now().Add(setupTime)
-	ready, err := c.expect(c.control, stage.MsgReady, deadline)
+	ready, err := c.expect(ctx, c.control, stage.MsgReady, deadline)
 	if err != nil {
 		return c.interrupted(ctx, err)
 	}
 	var initErr error
 	c.init, initErr = attestInit(ready.pid)
 	// a failed step of the tool's side ends process 1 as well, and says more
-	report, err := c.expect(c.barrier, stage.MsgReport, deadline)
+	report, err := c.expect(ctx, c.barrier, stage.MsgReport, deadline)
 	if err != nil {
 		return c.interrupted(ctx, err)
 	}
@@ -191,7 +195,8 @@ func (c *cell) admit(ctx context.Context) error {
 	if _, err := c.barrier.Write([]byte{'G'}); err != nil {
 		return fmt.Errorf("open barrier: %w", err)
 	}
-	if err := c.executed(deadline); err != nil {
+	// recording may have taken its time
+	if err := c.executed(ctx, time.Now().Add(setupTime)); err != nil {
 		return c.interrupted(ctx, err)
 	}
 	c.result.Timings.Started = time.Since(c.begin)
@@ -208,15 +213,15 @@ func (c *cell) interrupted(ctx context.Context, err error) error {
 
 // expect receives one message of the given kind. A failed step, or silence, is
 // a *SetupError.
-func (c *cell) expect(f *os.File, kind uint32, deadline time.Time) (message, error) {
-	m, err := receive(f, deadline)
+func (c *cell) expect(ctx context.Context, f *os.File, kind uint32, deadline time.Time) (message, error) {
+	m, err := c.await(ctx, f, deadline)
 	if err == io.EOF {
 		// the failing process may be one that reports on the other channel
 		other := c.control
 		if f == c.control {
 			other = c.barrier
 		}
-		m, err = receive(other, deadline)
+		m, err = c.await(ctx, other, deadline)
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -240,8 +245,8 @@ func (c *cell) failed(m message) error {
 
 // executed waits for the barrier to close, which happens by exec alone, or for
 // the errno of a failed exec.
-func (c *cell) executed(deadline time.Time) error {
-	m, err := receive(c.barrier, deadline)
+func (c *cell) executed(ctx context.Context, deadline time.Time) error {
+	m, err := c.await(ctx, c.barrier, deadline)
 	switch {
 	case err == io.EOF:
 		return nil

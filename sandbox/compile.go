@@ -29,6 +29,9 @@ func Compile(s Spec, f Facts) (Plan, error) {
 		return Plan{}, &Error{Op: "compile plan", Err: err}
 	}
 	b.confine(s, f, limits)
+	if len(b.passed) > stage.MaxFDs || len(b.ops) > stage.MaxOps {
+		return Plan{}, &Error{Op: "compile plan", Err: &SpecError{"Mounts", "are too many"}}
+	}
 	p := Plan{bytes: b.encode(), passed: b.passed, want: b.want, limits: limits}
 	return p, nil
 }

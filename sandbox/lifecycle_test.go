@@ -243,3 +243,56 @@ func TestBothLaunchersBuildCells(t *testing.T) {
 		t.Errorf("from the whole program: exit %d", res.Exit)
 	}
 }
+
+func TestClosedRunnerRefuses(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	if err := errors.Join(r.Close(), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.Run(t.Context(), sandbox.Spec{CallID: "x", Argv: []string{"/bin/true"}}, sandbox.Discard)
+	if !errors.Is(err, sandbox.ErrRefused) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+func TestCancelBeforeAndWhileBuilding(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	for name, at := range map[string]func(*recorder, func()){
+		"WhenPlanned":  func(rec *recorder, c func()) { rec.planned = func(sandbox.PlanRecord) error { c(); return nil } },
+		"WhenAttested": func(rec *recorder, c func()) { rec.attested = func(sandbox.Attestation) error { c(); return nil } },
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			rec := &recorder{}
+			at(rec, cancel)
+			s, ran := trace(t)
+			begin := time.Now()
+			_, err := r.Run(ctx, s, rec)
+			if !errors.Is(err, context.Canceled) || ran() || !rec.finished {
+				t.Fatalf("got %v, ran %v, steps %v", err, ran(), rec.steps)
+			}
+			if d := time.Since(begin); d > 3*time.Second {
+				t.Errorf("took %v", d)
+			}
+		})
+	}
+}
+
+// TestCellsRunInParallel has many cells of one runner at once, of two kinds.
+func TestCellsRunInParallel(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	work := realDir(t)
+	for i := range 16 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			s := sandbox.Spec{Stdin: []byte(fmt.Sprint(i))}
+			if i%2 == 0 {
+				s.Workspace = &sandbox.Workspace{Dir: work}
+			}
+			if res := sh(t, r, s, "cat; exit 5"); res.Exit != 5 || out(res) != fmt.Sprint(i) {
+				t.Errorf("exit %d, output %q", res.Exit, out(res))
+			}
+		})
+	}
+}

@@ -43,6 +43,7 @@ type Attestation struct {
 	CallID         string
 	PID            int // of the tool to be, in the runner's pid namespace
 	UID, GID       int
+	Groups         string    // supplementary, as the kernel prints them
 	Caps           [5]uint64 // inheritable, permitted, effective, bounding, ambient
 	NoNewPrivs     int
 	Seccomp        int

@@ -48,6 +48,7 @@ type Result struct {
 	Exit     int       // exit code; 128+Signal when a signal ended it
 	Signal   int       // 0 if the tool exited by itself
 	Limit    LimitKind // which limit stopped it, if any
+	Stuck    bool      // a process of the cell hangs in the kernel and is still there
 	Stdout   Capture
 	Stderr   Capture
 	Usage    Usage

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"os"
 	"sync"
 	"time"
 )
@@ -19,7 +20,7 @@ type Runner struct {
 	// rewrite changes encoded plans; set by tests only, which thereby show
 	// that a damaged plan starts nothing.
 	rewrite func([]byte) []byte
-	mu      sync.Mutex
+	mu      sync.RWMutex // held for reading while a cell is started
 	closed  bool
 }
 
@@ -81,6 +82,17 @@ func (r *Runner) Close() error {
 	return nil
 }
 
+// launch starts a stage unless the Runner is closed, which also closes the
+// descriptor of the launcher.
+func (r *Runner) launch(given []*os.File) (*os.Process, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.closed {
+		return nil, &RefusedError{"runner", "an open runner", "a closed one"}
+	}
+	return r.launcher.start(nil, given)
+}
+
 // Facts returns what the Runner knows of the machine.
 func (r *Runner) Facts() Facts { return r.facts }
 
@@ -93,12 +105,6 @@ func (r *Runner) Facts() Facts { return r.facts }
 func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) {
 	if rec == nil {
 		return Result{}, &Error{Op: "run cell", Err: &SpecError{"Recorder", "is nil"}}
-	}
-	r.mu.Lock()
-	closed := r.closed
-	r.mu.Unlock()
-	if closed {
-		return Result{}, &Error{Op: "run cell", Err: &RefusedError{"runner", "an open runner", "a closed one"}}
 	}
 	if err := ctx.Err(); err != nil {
 		return Result{}, &Error{Op: "run cell", Err: err}

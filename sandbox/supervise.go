@@ -24,9 +24,22 @@ const (
 // interrupt wakes whoever waits for a message; it is called from another
 // goroutine when the caller's context ends.
 func (c *cell) interrupt() {
+	defer close(c.woken)
 	past := time.Unix(1, 0)
 	c.control.SetReadDeadline(past)
 	c.barrier.SetReadDeadline(past)
+}
+
+// await is receive that also ends with the context. The context is looked at
+// after the deadline is set: whoever ends it later moves the deadline.
+func (c *cell) await(ctx context.Context, f *os.File, deadline time.Time) (message, error) {
+	if err := f.SetReadDeadline(deadline); err != nil {
+		return message{}, err
+	}
+	if ctx.Err() != nil {
+		return message{}, os.ErrDeadlineExceeded
+	}
+	return receiveMore(f)
 }
 
 // supervise waits for the tool to end and enforces deadline, cancellation and,
@@ -39,15 +52,15 @@ func (c *cell) supervise(ctx context.Context) {
 		if !next.IsZero() && next.Before(wake) {
 			wake = next
 		}
-		m, err := receive(c.control, wake)
+		m, err := c.await(ctx, c.control, wake)
 		switch {
 		case err == nil && m.kind == stage.MsgExit:
-			s := syscall.WaitStatus(m.err)
-			c.status = &s
+			c.ended(m)
 			return
 		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return // process 1 is gone, and everything with it
 		case ctx.Err() != nil:
+			<-c.woken // it would move the deadlines below
 			c.stop(LimitCancelled)
 			return
 		case !time.Now().Before(end):
@@ -60,12 +73,13 @@ func (c *cell) supervise(ctx context.Context) {
 			}
 			next = time.Now().Add(sampling)
 		}
-		// a cancellation may have been overwritten by our own deadline
-		if ctx.Err() != nil {
-			c.stop(LimitCancelled)
-			return
-		}
 	}
+}
+
+// ended notes the wait status that process 1 reports.
+func (c *cell) ended(m message) {
+	s := syscall.WaitStatus(m.err)
+	c.status = &s
 }
 
 func (c *cell) firstSample() time.Time {
@@ -102,8 +116,7 @@ func (c *cell) command(letter byte, wait time.Duration) bool {
 			return !errors.Is(err, os.ErrDeadlineExceeded)
 		}
 		if m.kind == stage.MsgExit {
-			s := syscall.WaitStatus(m.err)
-			c.status = &s
+			c.ended(m)
 			return true
 		}
 	}
@@ -122,9 +135,7 @@ func (c *cell) end() {
 		if c.status == nil {
 			c.proc.Kill()
 		}
-		if state, err := c.proc.Wait(); err == nil {
-			c.account(state)
-		}
+		c.reap()
 	}
 	deadline := time.Now().Add(patience)
 	for _, f := range []*os.File{c.stdout, c.stderr} {
@@ -144,7 +155,37 @@ func (c *cell) end() {
 	c.conclude()
 }
 
+// reap waits for the started process, which waits for the whole cell. A tool
+// that hangs in the kernel, on a dead network file system for instance, cannot
+// be killed; the call returns all the same and says so.
+func (c *cell) reap() {
+	done := make(chan *os.ProcessState, 1)
+	go func() {
+		state, _ := c.proc.Wait()
+		done <- state
+	}()
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	select {
+	case state := <-done:
+		c.account(state)
+		return
+	case <-late.C:
+		c.proc.Kill()
+	}
+	late.Reset(patience)
+	select {
+	case state := <-done:
+		c.account(state)
+	case <-late.C:
+		c.result.Stuck = true
+	}
+}
+
 func (c *cell) account(state *os.ProcessState) {
+	if state == nil {
+		return
+	}
 	u := Usage{User: state.UserTime(), System: state.SystemTime()}
 	if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
 		u.MaxRSS = ru.Maxrss << 10
