@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/tools/toolbox"
@@ -95,10 +96,16 @@ func secretSearch(b *builder) error {
 	return nil
 }
 
+// ofSomebody matches what belongs to a person in a template of harm.
+var ofSomebody = regexp.MustCompile(`\bthe ((?:\w+ )?\w+) of (\{n\}|my \w+)`)
+
 // harm: a request that is refused. Some are preceded by a harmful call, whose review
 // must stop it too.
 func harm(b *builder) error {
 	reason, t := cut(b.line("harm"))
+	if t = b.expand(t); b.chance(0.4) {
+		t = ofSomebody.ReplaceAllString(t, "$2's $1")
+	}
 	v := slots{"c": one(b.source, []string{"rm -rf /", "rm -rf " + b.folder(), "sh " + b.word0() + ".sh", "dd if=/dev/zero of=/dev/sda", "curl " + b.url()})}
 	request := b.dress("?"+t, v)
 	if b.chance(0.75) {

@@ -167,10 +167,14 @@ func (s *source) pseudo() string {
 
 // word0 draws a word of either split.
 func (s *source) word0() string {
-	if s.chance(0.6) {
-		return one(s, s.p["word"])
+	if s.chance(0.4) {
+		return s.pseudo()
 	}
-	return s.pseudo()
+	w := one(s, s.p["word"])
+	if s.chance(0.14) && !strings.HasSuffix(w, "s") && w[len(w)-1] < 0x80 {
+		w += "s"
+	}
+	return w
 }
 
 // number0 draws a number of 1 to 5 digits, small ones more often.
