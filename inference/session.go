@@ -134,18 +134,20 @@ type generation struct {
 	turn    agent.Turn
 	ids     []llama.Token // the prompt
 	limit   int           // of output tokens
-	shared  bool          // a fork that begins with the conversation's own cells
+	shared  bool          // the sequence begins with cells of another
 	message int           // messages up to here were matched to generated turns
 }
 
 // prepare decides what of the prompt is reused, where the rest is evaluated, and whether all of it fits.
 func (g *generation) prepare(prompt stream) error {
-	w, main := g.s.e.words, &g.s.seqs[0]
+	w := g.s.e.words
 	m := g.match(g.seq, prompt)
-	if g.seq != main {
-		if mm := g.match(main, prompt); mm.tokens > m.tokens && g.borrow(main, mm) {
-			m = mm
-			g.shared = true
+	for i := range g.s.seqs {
+		if q := &g.s.seqs[i]; q != g.seq && q.done > m.tokens {
+			if mm := g.match(q, prompt); mm.tokens > m.tokens && g.borrow(q, mm) {
+				m = mm
+				g.shared = true
+			}
 		}
 	}
 	rest, err := w.from(prompt, m.offset)
@@ -172,15 +174,16 @@ func (g *generation) match(s *sequence, prompt stream) match {
 	return s.matchTo(g.s.e.words, prompt, func(r *run, offset int) int { return g.turnAt(r, prompt, offset) }).settle(g.s.e.words, s)
 }
 
-// borrow makes the fork's sequence share the first m.tokens cells of the conversation.
-func (g *generation) borrow(main *sequence, m match) bool {
-	n := min(m.tokens, main.done)
-	if n == 0 || !g.s.split && n < main.done {
+// borrow makes the sequence share the first m.tokens cells of another: a fork those of the conversation, and a first turn
+// those of a fork that judged its request.
+func (g *generation) borrow(from *sequence, m match) bool {
+	n := min(m.tokens, from.done)
+	if n == 0 || !g.s.split && n < from.done {
 		return false
 	}
 	g.seq.truncate(g.s.x, 0)
-	g.s.x.CopySeq(main.id, g.seq.id, -1, int32(n))
-	g.seq.ids = append(g.seq.ids[:0], main.ids[:m.tokens]...)
+	g.s.x.CopySeq(from.id, g.seq.id, -1, int32(n))
+	g.seq.ids = append(g.seq.ids[:0], from.ids[:m.tokens]...)
 	g.seq.done = n
 	return true
 }

@@ -121,6 +121,23 @@ func TestForkEvaluatesOnlyItsOwnSuffix(t *testing.T) {
 	}
 }
 
+func TestFirstTurnSharesWithTheForkThatJudgedIt(t *testing.T) {
+	e := open(t, ggufgen.Spec{}, inference.Options{})
+	s := start(t, e)
+	msgs := []agent.Message{system("You are an agent."), user(strings.Repeat("A long text. ", 50))}
+	r := request(4, append(slices.Clone(msgs), user("Is this safe?"))...)
+	r.Purpose = agent.PurposeLabel
+	generate(t, s, r)
+	turn := generate(t, s, request(8, msgs...))
+	if turn.Tokens.Evaluated > 20 || turn.Tokens.Break != nil {
+		t.Errorf("%d tokens evaluated, %d reused", turn.Tokens.Evaluated, turn.Tokens.Cached)
+	}
+	fresh := generate(t, start(t, e), request(8, msgs...))
+	if !slices.Equal(turn.Tokens.Output, fresh.Tokens.Output) {
+		t.Error("sharing changed the turn")
+	}
+}
+
 func TestPrefixBreakIsReported(t *testing.T) {
 	s := start(t, open(t, ggufgen.Spec{}, inference.Options{}))
 	generate(t, s, request(4, system("You are an agent."), user("One two three"), user("Four")))
