@@ -178,6 +178,9 @@ func parseMounts(s string) ([]MountFact, error) {
 		if !ok || len(f) < 6 || len(g) < 1 {
 			return nil, &AttestError{"mountinfo", "well-formed lines", strconv.Quote(line)}
 		}
+		if len(f) > 6 {
+			return nil, &AttestError{"mount " + unescape(f[4]), "private", strings.Join(f[6:], " ")}
+		}
 		list = append(list, MountFact{Point: unescape(f[4]), Type: g[0], Options: f[5]})
 	}
 	return list, nil

@@ -82,7 +82,9 @@ func Doctor(ctx context.Context) Report {
 	r, err := open(Config{})
 	if err == nil {
 		defer r.Close()
-		err = r.prove(ctx)
+		err = r.probe(ctx)
+		f = r.facts
+		rep.Facts = f
 	}
 	rep.Layers = append(rep.Layers, cellLayers(f, err)...)
 	rep.Layers = append(rep.Layers, idmapLayer(r, f)...)
@@ -103,9 +105,12 @@ func optional(rep Report, f Facts) Report {
 	return rep
 }
 
+// cellLayerNames are the layers that building a cell proves, in order.
+var cellLayerNames = []string{"user namespace", "mount view", "proc", "identity", "seccomp", "attestation"}
+
 // cellLayers explains a failed probe by the step that failed.
 func cellLayers(f Facts, err error) []Layer {
-	names := []string{"user namespace", "mount view", "proc", "identity", "seccomp", "attestation"}
+	names := cellLayerNames
 	bad := -1
 	var why Layer
 	if err != nil {
@@ -115,7 +120,6 @@ func cellLayers(f Facts, err error) []Layer {
 	for i, n := range names {
 		switch {
 		case i == bad:
-			why.Name = n
 			list = append(list, why)
 		case bad >= 0 && i > bad:
 			list = append(list, Layer{n, Missing, "not reached", "every profile", ""})
@@ -126,34 +130,37 @@ func cellLayers(f Facts, err error) []Layer {
 	return list
 }
 
-// blame returns the index of the layer that an error belongs to, in the order
-// of cellLayers.
+// blame returns the layer that an error of a probe belongs to, and its index
+// in cellLayerNames.
 func blame(f Facts, err error) (int, Layer) {
 	l := Layer{State: Missing, Evidence: err.Error(), Lost: "every profile"}
+	i := 5
 	if d := diagnose(f); d != nil {
 		l.Evidence, l.Fix = d.Evidence+" ("+err.Error()+")", d.Fix
-		return 0, l
+		i = 0
+	} else if e, ok := errors.AsType[*SetupError](err); ok {
+		i, l.Fix = blameStep(e.Op)
 	}
-	e, ok := errors.AsType[*SetupError](err)
-	if !ok {
-		return 5, l
-	}
-	switch e.Op {
-	case "UNSHARE", "MAP", "SETID", "stage":
-		l.Fix = "in a container, allow user namespaces: its seccomp profile must permit clone, unshare and mount"
-		return 0, l
+	l.Name = cellLayerNames[i]
+	return i, l
+}
+
+// blameStep says which layer a failed step of the plan belongs to, and what
+// commonly helps.
+func blameStep(op string) (int, string) {
+	switch op {
+	case "SETID":
+		return 0, "run holdfast as an ordinary user, or in a container whose user namespace maps more than root"
+	case "UNSHARE", "MAP", "BOUNDS", "stage":
+		return 0, "in a container, allow user namespaces: its seccomp profile must permit clone, unshare and mount"
 	case "PROC":
-		l.Fix = "in a container, /proc is masked: start it with --security-opt systempaths=unconfined"
-		return 2, l
+		return 2, "in a container, /proc is masked: start it with --security-opt systempaths=unconfined"
 	case "KEYRING", "RLIMIT", "CAPS", "NNP", "CLOSE", "UMASK", "CHDIR":
-		l.Fix = "in a container, its seccomp profile must permit keyctl and prctl"
-		return 3, l
+		return 3, "in a container, its seccomp profile must permit keyctl and prctl"
 	case "SECCOMP":
-		l.Fix = "use a kernel with CONFIG_SECCOMP_FILTER"
-		return 4, l
+		return 4, "use a kernel with CONFIG_SECCOMP_FILTER"
 	}
-	l.Fix = "in a container, its seccomp profile must permit the mount calls"
-	return 1, l
+	return 1, "in a container, its seccomp profile must permit the mount calls"
 }
 
 // idmapLayer tells a root runner whether root's workspaces can be shifted.

@@ -102,7 +102,9 @@ func (r *Runner) detach(p passed, f Facts) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	attr := unix.MountAttr{Attr_set: p.attr}
+	// a clone stays a peer of what it was cloned from: later mounts of the host
+	// would appear in the cell
+	attr := unix.MountAttr{Attr_set: p.attr, Propagation: unix.MS_PRIVATE}
 	if f.Sources[p.source].Shifted {
 		ns, err := r.idmaps.get(r.launcher, f.Identity)
 		if err != nil {

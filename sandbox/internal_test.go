@@ -71,17 +71,14 @@ func FuzzDecoders(f *testing.F) {
 func TestDecodersOnDamagedPlans(t *testing.T) {
 	plan := samplePlan(t)
 	rng := rand.New(rand.NewPCG(3, 4))
-	for i := range len(plan) {
-		if i >= stage.HeaderSize+100*stage.OpSize {
-			break
-		}
-		for _, v := range []byte{0, 1, 0x7f, 0x80, 0xff} {
+	for i := range stage.HeaderSize + 70*stage.OpSize {
+		for _, v := range []byte{0, 0x7f, 0xff} {
 			b := bytes.Clone(plan)
 			b[i] = v
 			checkBoth(t, b)
 		}
 	}
-	for range 3000 {
+	for range 500 {
 		b := bytes.Clone(plan)
 		for range 1 + rng.IntN(8) {
 			b[rng.IntN(len(b))] = byte(rng.Uint32())

@@ -127,9 +127,9 @@ func TestForkBombIsBounded(t *testing.T) {
 
 func TestMemoryOfAllProcessesIsBounded(t *testing.T) {
 	r := open(t, sandbox.Config{})
-	s := sandbox.Spec{Limits: sandbox.Limits{Memory: 1536 << 20, Time: 20 * time.Second}}
-	res := inside(t, r, s, "hogs", "500")
-	if res.Limit != sandbox.LimitMemory || res.Line() != "limit memory: stopped at 1536 MiB. Process the data in smaller parts." {
+	s := sandbox.Spec{Limits: sandbox.Limits{Memory: 384 << 20, Time: 20 * time.Second}}
+	res := inside(t, r, s, "hogs", "120")
+	if res.Limit != sandbox.LimitMemory || res.Line() != "limit memory: stopped at 384 MiB. Process the data in smaller parts." {
 		t.Fatalf("limit %v, line %q, out %q %.300q", res.Limit, res.Line(), out(res), res.Stderr.Bytes())
 	}
 }

@@ -4,9 +4,12 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"os"
 	"sync"
 	"time"
+
+	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
 )
 
 // Runner starts cells within the bounds of one Config. It is safe for
@@ -31,21 +34,29 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = r.prove(ctx)
-	if err != nil && r.launcher.fd >= 0 {
-		// a kernel that executes no memory files
+	if err := r.probe(ctx); err != nil {
+		r.Close()
+		_, layer := blame(r.facts, err)
+		return nil, &Error{Op: "open sandbox", Hint: layer.Fix,
+			Err: &RefusedError{layer.Name, "a working one", layer.Evidence}}
+	}
+	return r, nil
+}
+
+// probe proves that cells can be built here. Two conveniences of the machine
+// may be absent, which is known from then on: executing memory files, without
+// which the whole program is the launcher, and a pid_max of each namespace.
+func (r *Runner) probe(ctx context.Context) error {
+	err := r.prove(ctx)
+	if e, ok := errors.AsType[*SetupError](err); ok && e.Op == stage.PIDMax.String() {
+		r.facts.PIDMax = false
+		err = r.prove(ctx)
+	}
+	if err != nil && r.launcher.fd >= 0 && diagnose(r.facts) == nil {
 		r.launcher.close()
 		err = r.prove(ctx)
 	}
-	if err != nil {
-		r.Close()
-		if layer := diagnose(r.facts); layer != nil {
-			return nil, &Error{Op: "open sandbox", Hint: layer.Fix,
-				Err: &RefusedError{layer.Name, "a working " + layer.Name, layer.Evidence}}
-		}
-		return nil, &Error{Op: "open sandbox", Err: err}
-	}
-	return r, nil
+	return err
 }
 
 // open gathers facts without building a cell.
@@ -137,6 +148,9 @@ func degraded(f Facts) []Degraded {
 		{"time namespace", "absent", "not built yet"},
 		{"denial log", "absent", "not built yet"},
 		{"workspace transaction", "absent", "the workspace is a mount; writes are immediate"},
+	}
+	if !f.PIDMax {
+		list = append(list, Degraded{"pid_max", "absent", "not a setting of each pid namespace here; RLIMIT_NPROC holds"})
 	}
 	if f.Memory == "approximate" {
 		list = append(list, Degraded{"cgroup", "approximate", "data-size limits and sampling"})

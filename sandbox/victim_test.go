@@ -4,6 +4,7 @@ package sandbox_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -163,6 +164,7 @@ var attempts = map[string]func([]string) string{
 	"unknown":   func([]string) string { return raw(1000) + " " + raw(600) },
 	"runtime":   runtimeWithCells,
 	"different": kernelVerdicts,
+	"doctor":    doctor,
 }
 
 // tryCalls makes calls by name, all of which must be denied.
@@ -387,4 +389,26 @@ func processes(marker string) (pids []string) {
 		}
 	}
 	return pids
+}
+
+// doctor prints which layer is missing, its fix, and what New says.
+func doctor([]string) string {
+	_, err := sandbox.New(context.Background(), sandbox.Config{})
+	if err == nil {
+		return "ready"
+	}
+	text := "new: " + err.Error() + "\n"
+	if e, ok := errors.AsType[*sandbox.Error](err); ok {
+		text += "hint: " + e.Hint + "\n"
+	}
+	rep := sandbox.Doctor(context.Background())
+	for _, l := range rep.Layers {
+		if l.State == sandbox.Missing {
+			text += fmt.Sprintf("missing: %s: %s -> %s\n", l.Name, l.Evidence, l.Fix)
+		}
+	}
+	if rep.OK() {
+		text += "doctor says ok\n"
+	}
+	return text
 }

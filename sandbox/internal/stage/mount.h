@@ -159,7 +159,7 @@ static TEXT long op_tree(const struct op *o, const char *path, const char *sourc
 		return mnt;
 	long r = o->x[2] ? same_inode(mnt, o->x[1], o->x[2]) : 0;
 	if (r >= 0) {
-		struct mount_attr attr = {.attr_set = o->x[0]};
+		struct mount_attr attr = {.attr_set = o->x[0], .propagation = 0x40000 /* MS_PRIVATE */};
 		r = SYS(mount_setattr, mnt, w_none, AT_EMPTY_PATH_ | AT_RECURSIVE_, &attr, sizeof attr);
 	}
 	if (r < 0) {
