@@ -83,7 +83,7 @@ func hint(err error) string {
 	if e, ok := errors.AsType[*SetupError](err); ok && e.Op != stage.Exec.String() {
 		return "holdfast sandbox doctor"
 	}
-	if _, ok := errors.AsType[*RefusedError](err); ok {
+	if e, ok := errors.AsType[*RefusedError](err); ok && e.Layer == idmapLayerName {
 		return "give the workspace to an ordinary user (chown), or run holdfast as its owner"
 	}
 	return ""
@@ -238,8 +238,12 @@ func (c *cell) expect(ctx context.Context, f *os.File, kind uint32, deadline tim
 	return m, nil
 }
 
-// failed is the error of a step that the stage reports.
+// failed is the error of a step that the stage reports. A working directory
+// that does not exist is the caller's fault and no fault of the cell.
 func (c *cell) failed(m message) error {
+	if e := m.errno(); m.code == stage.Chdir && (e == syscall.ENOENT || e == syscall.ENOTDIR || e == syscall.EACCES) {
+		return &ExecError{directory(c.spec), e}
+	}
 	return &SetupError{Op: m.code.String(), Index: m.index, Errno: m.errno(), What: c.plan.text(m.index)}
 }
 

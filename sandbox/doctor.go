@@ -168,7 +168,7 @@ func idmapLayer(r *Runner, f Facts) []Layer {
 	if f.UID != 0 || r == nil {
 		return nil
 	}
-	const name = "idmapped mount"
+	const name = idmapLayerName
 	if _, err := r.idmaps.get(r.launcher, Identity{nobody, nobody}); err != nil {
 		return []Layer{{name, Partial, err.Error(), "workspaces that belong to root",
 			"run holdfast as an ordinary user"}}

@@ -90,9 +90,9 @@ func (e *RecordError) Is(target error) bool { return target == ErrRecord }
 func (e *RecordError) Unwrap() error { return e.Err }
 
 // ExecError says that the cell was ready but the command could not be executed
-// in it, commonly because no such program exists there.
+// in it, commonly because no such program or working directory exists there.
 type ExecError struct {
-	Path  string // Argv[0]
+	Path  string // Argv[0], or the working directory
 	Errno syscall.Errno
 }
 

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// idmapLayerName names the layer in reports and refusals.
+const idmapLayerName = "idmapped mount"
+
 // idmaps holds one user namespace per identity, for mounts in which root's
 // files appear as that identity's. Files created through such a mount belong
 // to root outside.
@@ -117,7 +120,7 @@ func (r *Runner) detach(p passed, f Facts) (int, error) {
 	if err := unix.MountSetattr(fd, "", flags, &attr); err != nil {
 		unix.Close(fd)
 		if attr.Userns_fd != 0 {
-			return -1, &RefusedError{"idmapped mount", "a file system that supports them for " + p.source, err.Error()}
+			return -1, &RefusedError{idmapLayerName, "a file system that supports them for " + p.source, err.Error()}
 		}
 		return -1, err
 	}

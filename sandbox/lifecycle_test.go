@@ -233,6 +233,23 @@ func TestMissingProgramIsAnExecError(t *testing.T) {
 	}
 }
 
+func TestMissingDirectoryIsAnExecError(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	_, err := r.Run(t.Context(), sandbox.Spec{CallID: "x", Argv: []string{"/bin/true"}, Dir: "/tmp/none"}, sandbox.Discard)
+	if e, ok := errors.AsType[*sandbox.ExecError](err); !ok || e.Errno != syscall.ENOENT || e.Path != "/tmp/none" {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// TestCellsGoFirst: when the host runs out of memory, the kernel prefers them
+// to whoever started them.
+func TestCellsGoFirst(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	if got := out(sh(t, r, sandbox.Spec{}, "cat /proc/self/oom_score_adj")); got != "800\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestBothLaunchersBuildCells(t *testing.T) {
 	r := open(t, sandbox.Config{})
 	if !r.SmallLauncher() {

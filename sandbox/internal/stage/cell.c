@@ -33,7 +33,8 @@ static char w_proc[] DATA = "/proc", w_ns_user[] DATA = "self/ns/user", w_ns_mnt
 	    w_ns_pid[] DATA = "self/ns/pid", w_ns_ipc[] DATA = "self/ns/ipc",
 	    w_ns_uts[] DATA = "self/ns/uts", w_ns_net[] DATA = "self/ns/net",
 	    w_ns_cgroup[] DATA = "self/ns/cgroup", w_cell[] DATA = "holdfast-cell",
-	    w_idmap[] DATA = "idmap";
+	    w_idmap[] DATA = "idmap", w_oom[] DATA = "self/oom_score_adj",
+	    w_oom_high[] DATA = "800";
 static const char *ns_names[] DATA = {w_ns_user, w_ns_mnt, w_ns_pid,   w_ns_ipc,
 				      w_ns_uts,	 w_ns_net, w_ns_cgroup};
 
@@ -355,6 +356,10 @@ static TEXT void __attribute__((noreturn)) stage(void) {
 	if (r < 0)
 		fail(-1, 0, r);
 	open_proc();
+	/* when the host runs out of memory, a cell goes before what runs it */
+	r = write_proc(w_oom, w_oom_high, 3);
+	if (r < 0)
+		fail(-1, 0, r);
 	SYS(setsid);
 	run_phase(0);
 	int pidfd = -1;
