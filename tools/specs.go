@@ -1,7 +1,9 @@
 package tools
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/tools/toolbox"
@@ -78,7 +80,9 @@ func text(name string, min, max int, about string) property {
 	return property{name, about, min, max}
 }
 
-// object returns the JSON Schema of an object that has exactly these members.
+// object returns the JSON Schema of an object that has exactly these members. They
+// keep their order: a constrained model writes arguments in the order of the schema,
+// which is the order it was trained on.
 func object(props ...property) json.RawMessage {
 	type member struct {
 		Type  string `json:"type"`
@@ -86,17 +90,26 @@ func object(props ...property) json.RawMessage {
 		Min   int    `json:"minLength,omitempty"`
 		Max   int    `json:"maxLength"`
 	}
-	members, required := map[string]member{}, []string{}
-	for _, p := range props {
-		members[p.name] = member{"string", p.about, p.min, p.max}
+	members := bytes.NewBufferString("{")
+	var required []string
+	for i, p := range props {
+		if i > 0 {
+			members.WriteByte(',')
+		}
+		fmt.Fprintf(members, "%q:%s", p.name, encode(member{"string", p.about, p.min, p.max}))
 		required = append(required, p.name)
 	}
-	b, err := json.Marshal(struct {
-		Type     string            `json:"type"`
-		Members  map[string]member `json:"properties"`
-		Required []string          `json:"required"`
-		More     bool              `json:"additionalProperties"`
-	}{"object", members, required, false})
+	members.WriteByte('}')
+	return encode(struct {
+		Type     string          `json:"type"`
+		Members  json.RawMessage `json:"properties"`
+		Required []string        `json:"required"`
+		More     bool            `json:"additionalProperties"`
+	}{"object", members.Bytes(), required, false})
+}
+
+func encode(v any) json.RawMessage {
+	b, err := json.Marshal(v)
 	if err != nil {
 		panic("internal error: encode schema: " + err.Error())
 	}
