@@ -19,6 +19,10 @@ const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | u
 // KEEP_CAPS.
 const securebits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
 
+// nice lowers the tool below the runtime, with which it shares a scheduling
+// group where no cgroup separates the two.
+const nice = 10
+
 // enter leaves root, if the runner is root, enters the namespaces, and locks
 // the bounds of what any process in them can ever hold.
 func (b *builder) enter(f Facts) {
@@ -39,6 +43,7 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 	for _, r := range rlimits(f, l) {
 		b.add(op{code: stage.Rlimit, phase: 2, a: r.resource, x: [3]uint64{r.value, r.value}})
 	}
+	b.add(op{code: stage.Nice, phase: 2, a: nice})
 	b.add(op{code: stage.Umask, phase: 2, a: 0o022})
 	b.add(op{code: stage.Chdir, phase: 2, text: directory(s)})
 	b.add(op{code: stage.Caps, phase: 2, x: [3]uint64{securebits}})

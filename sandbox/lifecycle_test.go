@@ -112,6 +112,16 @@ func TestDaemonsDieWithTheCall(t *testing.T) {
 	}
 }
 
+// TestSignalsToOwnGroupStayInside: the tool's process group holds the tool
+// alone, not whoever supervises it.
+func TestSignalsToOwnGroupStayInside(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	res := sh(t, r, sandbox.Spec{}, "trap '' TERM HUP INT; kill -TERM 0; kill -HUP 0; kill -INT 0; kill -TERM -1; echo alive; exit 6")
+	if res.Exit != 6 || out(res) != "alive\n" {
+		t.Fatalf("exit %d, signal %d, output %q", res.Exit, res.Signal, out(res))
+	}
+}
+
 func TestForkBombIsBounded(t *testing.T) {
 	r := open(t, sandbox.Config{})
 	s := sandbox.Spec{Limits: sandbox.Limits{Time: time.Second, Processes: 32}}

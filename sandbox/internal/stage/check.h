@@ -23,6 +23,7 @@ static uint8_t rules[OP_LAST + 1] DATA = {
     [OP_KEYRING] = 4,
     [OP_RLIMIT] = 4,
     [OP_UMASK] = 4,
+    [OP_NICE] = 4,
     [OP_CHDIR] = 4,
     [OP_CAPS] = 4,
     [OP_NNP] = 4,

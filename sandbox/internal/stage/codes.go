@@ -41,6 +41,7 @@ const (
 	Umask    Code = 33
 	Chdir    Code = 34
 	Bounds   Code = 35
+	Nice     Code = 36
 )
 
 var names = map[Code]string{
@@ -48,7 +49,7 @@ var names = map[Code]string{
 	Mkdir: "MKDIR", Symlink: "SYMLINK", File: "FILE", Proc: "PROC", Hostname: "HOSTNAME",
 	Pivot: "PIVOT", Keyring: "KEYRING", Rlimit: "RLIMIT", Caps: "CAPS", NNP: "NNP", Close: "CLOSE",
 	Seccomp: "SECCOMP", Report: "REPORT", Exec: "EXEC", SetID: "SETID", Umask: "UMASK", Chdir: "CHDIR",
-	Bounds: "BOUNDS",
+	Bounds: "BOUNDS", Nice: "NICE",
 }
 
 // String returns the name used in errors, "stage" for no operation.

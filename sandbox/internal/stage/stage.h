@@ -61,7 +61,8 @@ enum code {
 	OP_UMASK = 33,
 	OP_CHDIR = 34,
 	OP_BOUNDS = 35,
-	OP_LAST = 35
+	OP_NICE = 36,
+	OP_LAST = 36
 };
 
 #define PHASE_MASK 3u          /* flags: 0, 1 or 2, the process that acts */
