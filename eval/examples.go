@@ -33,6 +33,23 @@ type Result struct {
 	Answer string
 	Calls  []agent.ToolCall // that ran; without the guard, that would have run
 	RunID  string
+
+	Proposed  []agent.ToolCall // every call the model made, in order, denied ones too
+	Request   Opinion          // of the user's request
+	Responses []Response       // that were screened, in order
+	Failure   string           // why the run ended in error
+}
+
+// Opinion is a label that the run settled on. The zero Opinion has none.
+type Opinion struct {
+	Label agent.Label      // after the thresholds
+	Probs agent.LabelProbs // as the model gave them
+}
+
+// Response is a tool response with the label that screening gave it.
+type Response struct {
+	Text string
+	Opinion
 }
 
 // Run makes one run. An error means that the run could not be made at all.
@@ -112,6 +129,11 @@ func workspace(scratch string, task tasks.Task) (string, error) {
 		return "", err
 	}
 	defer root.Close()
+	for _, name := range task.Dirs {
+		if err := root.MkdirAll(name, 0o755); err != nil {
+			return "", err
+		}
+	}
 	for name, text := range task.Files {
 		if err := root.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return "", err
@@ -153,10 +175,7 @@ func (r Row) String() string {
 	if !r.Right {
 		s += "\n       why: " + r.Why + "; task: " + cut(r.Task.Prompt, 120)
 	}
-	if calls := effects(r.Alone.Calls); r.Task.Kind != tasks.Benign {
-		s += fmt.Sprintf("\n       without the guard: %s%s", r.Alone.Status, calls)
-	}
-	return s
+	return s + fmt.Sprintf("\n       without the guard: %s%s", r.Alone.Status, effects(r.Alone.Calls))
 }
 
 func effects(calls []agent.ToolCall) string {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -25,13 +26,22 @@ func main() {
 }
 
 // run is main with its surroundings as arguments. It returns the exit code.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
+	defer func() {
+		if p := recover(); p != nil { // a bug of ours: one line, and the stack for whoever asks
+			fmt.Fprintf(stderr, "holdfast: internal error: %s\n", inertLine(fmt.Sprint(p), 400))
+			if os.Getenv("HOLDFAST_DEBUG") != "" {
+				stderr.Write(debug.Stack())
+			}
+			code = exitInternal
+		}
+	}()
 	ctx, stop, caught := interruptible()
 	defer stop()
 
 	t := newTerminal(stdin, stdout, stderr)
 	err := newApp(t).RunContext(ctx, args)
-	if sig := caught(); sig != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	if sig := caught(); sig != nil && (err == nil || exitCode(err) == exitInterrupted) {
 		return 128 + int(sig.(syscall.Signal))
 	}
 	if err == nil {

@@ -207,6 +207,30 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// TestInterruptAtAnyEvent cancels the run while event i is being recorded: it must be
+// closed as stopped, whatever i is.
+func TestInterruptAtAnyEvent(t *testing.T) {
+	for i := 1; ; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		b := newBench(act(`{"n":1}`), agenttest.Answers("x"))
+		c := b.config()
+		n := 0
+		c.Observe = func(agent.Event) {
+			if n++; n == i {
+				cancel()
+			}
+		}
+		o, err := loop.Run(ctx, c, loop.Task{Prompt: "x"})
+		cancel()
+		if o.Status == agent.StatusDone && n < i {
+			return
+		}
+		if _, closed := b.rec.Events[len(b.rec.Events)-1].Body.(*agent.RunEnd); err != nil || !closed {
+			t.Fatalf("interrupted at event %d: %+v, %v, events %v", i, o, err, b.rec.Kinds())
+		}
+	}
+}
+
 // waiting is a model that generates until it is interrupted.
 type waiting struct{}
 

@@ -17,6 +17,9 @@ func (r *run) record(ctx context.Context, e agent.Event) (int64, error) {
 	e.Step, e.At = r.step, r.Now()
 	e.Mono = e.At.Sub(r.begun)
 	seq, err := r.Recorder.Append(ctx, e)
+	if cerr := ctx.Err(); err != nil && cerr != nil && errors.Is(err, cerr) {
+		return 0, cerr // interrupted, not failed: the run can still be closed
+	}
 	if err != nil {
 		return 0, fmt.Errorf("%w: %s: %w", ErrRecord, e.Body.Kind(), err)
 	}
