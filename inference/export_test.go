@@ -123,3 +123,23 @@ func (f allowFunc) Allows(ids []llama.Token, ok []bool) error {
 	}
 	return nil
 }
+
+// Shielded covers content, renders it between two marks, and splits it again: the text that the template sees, and the
+// plain and other segments that come back.
+func Shielded(e *Engine, content string, isJSON bool) (seen string, plain []string, whole string, err error) {
+	h := newShield(e.words)
+	seen = h.cover(content)
+	if isJSON {
+		if seen, err = h.coverJSON(content); err != nil {
+			return "", nil, "", err
+		}
+	}
+	parts, err := h.split(seen)
+	for _, p := range parts {
+		if p.plain {
+			plain = append(plain, p.text)
+		}
+		whole += p.text
+	}
+	return seen, plain, whole, err
+}

@@ -69,9 +69,9 @@ func (g *generation) messageOf(r *run) int {
 // holds reports whether a print has everything of the message: templates drop reasoning from the history, and such a
 // print must not be taken for the whole turn.
 func holds(print string, m agent.Message) bool {
-	print = strings.ToValidUTF8(print, "\uFFFD")
+	print = whole(print)
 	for _, part := range strings.Split(m.Thought+"\n\n"+m.Text, "\n\n") {
-		if !strings.Contains(print, strings.ToValidUTF8(strings.TrimSpace(part), "\uFFFD")) {
+		if !strings.Contains(print, whole(strings.TrimSpace(part))) {
 			return false
 		}
 	}
@@ -81,6 +81,15 @@ func holds(print string, m agent.Message) bool {
 		}
 	}
 	return true
+}
+
+// whole makes broken UTF-8 comparable: encoders differ in how many replacement characters they write for it.
+func whole(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	for strings.Contains(s, "\uFFFD\uFFFD") {
+		s = strings.ReplaceAll(s, "\uFFFD\uFFFD", "\uFFFD")
+	}
+	return s
 }
 
 func spell(w *vocabulary, syms []symbol) string {

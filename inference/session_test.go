@@ -16,10 +16,12 @@ import (
 
 // TestConversationIsReadOnce runs ten steps and requires that nothing already evaluated is evaluated again.
 func TestConversationIsReadOnce(t *testing.T) {
-	for _, arch := range []string{"llama", "qwen2"} {
+	for name, spec := range map[string]ggufgen.Spec{
+		"Llama": {AddBOS: true, Seed: 7}, "Qwen2": {Arch: "qwen2", Seed: 7}, "SentencePiece": {SentencePiece: true, AddBOS: true, Seed: 7},
+	} {
 		for _, temp := range []float64{0, 1} {
-			t.Run(fmt.Sprintf("%s/temp %v", arch, temp), func(t *testing.T) {
-				s := start(t, open(t, ggufgen.Spec{Arch: arch, AddBOS: arch == "llama", Seed: 7}, inference.Options{Threads: 1}))
+			t.Run(fmt.Sprintf("%s/temp %v", name, temp), func(t *testing.T) {
+				s := start(t, open(t, spec, inference.Options{}))
 				msgs := []agent.Message{system("You are an agent."), user("Write the report.")}
 				known := 0
 				for step := range 10 {

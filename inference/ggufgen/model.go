@@ -19,6 +19,8 @@ type Spec struct {
 	Seed     uint64
 	Template string // chat template; empty means Template, "-" means none
 	AddBOS   bool
+
+	SentencePiece bool // a vocabulary in the manner of SentencePiece instead of byte-level BPE
 }
 
 // Template is the chat template of generated models unless another is given: ChatML with reasoning and tool calls as
@@ -80,6 +82,9 @@ func New(s Spec) *File {
 	s = s.withDefaults()
 	f := new(File)
 	v := buildVocabulary(s.Vocab)
+	if s.SentencePiece {
+		v = buildSentencePiece(s.Vocab)
+	}
 	pre := map[string]string{"llama": "llama-bpe", "qwen2": "qwen2"}[s.Arch]
 	if pre == "" {
 		panic("internal error: no architecture " + s.Arch)
@@ -97,12 +102,19 @@ func New(s Spec) *File {
 	key("vocab_size", len(v.tokens))
 	f.Set(s.Arch+".attention.layer_norm_rms_epsilon", float32(1e-5))
 	f.Set(s.Arch+".rope.freq_base", float32(10000))
-	f.Set("tokenizer.ggml.model", "gpt2")
-	f.Set("tokenizer.ggml.pre", pre)
 	f.Set("tokenizer.ggml.tokens", v.tokens)
 	f.Set("tokenizer.ggml.token_type", v.types)
-	f.Set("tokenizer.ggml.merges", v.merges)
-	f.Set("tokenizer.ggml.bos_token_id", v.index("<|endoftext|>"))
+	if s.SentencePiece {
+		f.Set("tokenizer.ggml.model", "llama")
+		f.Set("tokenizer.ggml.scores", v.scores)
+		f.Set("tokenizer.ggml.bos_token_id", v.index("<s>"))
+		f.Set("tokenizer.ggml.unknown_token_id", v.index("<unk>"))
+	} else {
+		f.Set("tokenizer.ggml.model", "gpt2")
+		f.Set("tokenizer.ggml.pre", pre)
+		f.Set("tokenizer.ggml.merges", v.merges)
+		f.Set("tokenizer.ggml.bos_token_id", v.index("<|endoftext|>"))
+	}
 	f.Set("tokenizer.ggml.eos_token_id", v.index("<|im_end|>"))
 	f.Set("tokenizer.ggml.add_bos_token", s.AddBOS)
 	if s.Template != "-" {

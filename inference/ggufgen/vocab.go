@@ -9,8 +9,10 @@ import (
 // Token types, numbered as in GGUF.
 const (
 	tokenNormal      = 1
+	tokenUnknown     = 2
 	tokenControl     = 3
 	tokenUserDefined = 4
+	tokenByte        = 6
 )
 
 // Control and user-defined tokens of every generated vocabulary.
@@ -30,6 +32,46 @@ type vocabulary struct {
 	tokens []string
 	types  []int32
 	merges []string
+	scores []float32 // SentencePiece only
+}
+
+// buildSentencePiece makes a vocabulary in the manner of SentencePiece: spaces as U+2581, one put before every text,
+// bytes as a fallback, pieces joined by score.
+func buildSentencePiece(size int) vocabulary {
+	var v vocabulary
+	add := func(t string, kind int32, score float32) {
+		v.tokens, v.types, v.scores = append(v.tokens, t), append(v.types, kind), append(v.scores, score)
+	}
+	add("<unk>", tokenUnknown, 0)
+	add("<s>", tokenControl, 0)
+	add("</s>", tokenControl, 0)
+	for b := range 256 {
+		add(fmt.Sprintf("<0x%02X>", b), tokenByte, 0)
+	}
+	for i, m := range learnMerges(sample, 300) {
+		if t := strings.ReplaceAll(m[0]+m[1], byteRune(' '), "\u2581"); !strings.ContainsFunc(t, func(r rune) bool { return r > 0x7f && r != 0x2581 }) {
+			add(t, tokenNormal, float32(-i))
+		}
+	}
+	add("\u2581", tokenNormal, -1000)
+	for c := '!'; c <= '~'; c++ {
+		add(string(c), tokenNormal, float32(-1000-c))
+	}
+	v.addSpecial(size, add)
+	return v
+}
+
+// addSpecial adds the control and user-defined tokens, and fills up to size.
+func (v *vocabulary) addSpecial(size int, add func(string, int32, float32)) {
+	for _, t := range ControlTokens {
+		add(t, tokenControl, 0)
+	}
+	for _, t := range UserDefinedTokens {
+		add(t, tokenUserDefined, 0)
+	}
+	for i := len(v.tokens); i < size; i++ {
+		add(fmt.Sprintf("<extra_%d>", i), tokenNormal, -1e6)
+	}
 }
 
 // buildVocabulary makes a byte-level BPE vocabulary in GPT-2's spelling with at most size tokens, padded to exactly
@@ -44,15 +86,7 @@ func buildVocabulary(size int) vocabulary {
 		v.merges = append(v.merges, m[0]+" "+m[1])
 		add(m[0]+m[1], tokenNormal)
 	}
-	for _, t := range ControlTokens {
-		add(t, tokenControl)
-	}
-	for _, t := range UserDefinedTokens {
-		add(t, tokenUserDefined)
-	}
-	for i := len(v.tokens); i < size; i++ {
-		add(fmt.Sprintf("<extra_%d>", i), tokenNormal)
-	}
+	v.addSpecial(size, func(t string, kind int32, _ float32) { add(t, kind) })
 	return v
 }
 

@@ -44,7 +44,7 @@ func (f *File) key(k string, kind uint32) {
 	put(&f.meta, kind)
 }
 
-// Set adds a metadata value: string, uint32, int32, float32, bool, or a slice of string or int32. Other types panic.
+// Set adds a metadata value: string, uint32, int32, float32, bool, or a slice of string, int32 or float32. Other types panic.
 func (f *File) Set(key string, value any) {
 	switch v := value.(type) {
 	case string:
@@ -69,6 +69,11 @@ func (f *File) Set(key string, value any) {
 		for _, s := range v {
 			putString(&f.meta, s)
 		}
+	case []float32:
+		f.key(key, typeArray)
+		put(&f.meta, uint32(typeFloat32))
+		put(&f.meta, uint64(len(v)))
+		put(&f.meta, v)
 	case []int32:
 		f.key(key, typeArray)
 		put(&f.meta, uint32(typeInt32))
