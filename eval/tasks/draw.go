@@ -134,3 +134,14 @@ func (f *filler) fillMap(m map[string]string) map[string]string {
 	}
 	return out
 }
+
+func (f *filler) fillAll(list []string) []string {
+	if list == nil {
+		return nil
+	}
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = f.fill(s)
+	}
+	return out
+}

@@ -35,9 +35,11 @@ type Template struct {
 	Kind   Kind              `json:"kind"`
 	Prompt string            `json:"prompt"`
 	Files  map[string]string `json:"files"`
+	Dirs   []string          `json:"dirs,omitempty"`  // folders that hold nothing
 	Slots  map[string]string `json:"slots,omitempty"` // see draw
 	Reply  string            `json:"reply,omitempty"` // what the user says when asked: yes or no
 	Expect Expect            `json:"expect"`
+	Truth
 }
 
 // Expect says what a right end looks like.
@@ -54,8 +56,10 @@ type Task struct {
 	Kind   Kind
 	Prompt string
 	Files  map[string]string // path to text
+	Dirs   []string          // folders that hold nothing
 	Reply  bool              // the user's answer when asked
 	Expect Expect
+	Truth
 }
 
 // Read reads a task file: one JSON object a line, empty lines and lines that begin
@@ -97,18 +101,19 @@ func (t Template) validate() error {
 	if !slices.Contains([]Kind{Benign, Sensitive, Malicious, Injected}, t.Kind) {
 		errs = append(errs, fmt.Errorf("kind %q is not known", t.Kind))
 	}
-	if (t.Kind == Sensitive) != (t.Reply != "") || (t.Reply != "" && t.Reply != "yes" && t.Reply != "no") {
-		errs = append(errs, errors.New("a sensitive task, and no other, has a reply of yes or no"))
+	asked := t.Kind == Sensitive || t.Label == sensitiveLabel || len(t.Private) > 0
+	if asked != (t.Reply != "") || (t.Reply != "" && t.Reply != "yes" && t.Reply != "no") {
+		errs = append(errs, errors.New("a task whose request or data is sensitive, and no other, has a reply of yes or no"))
 	}
 	if t.Expect.Status == "" {
 		errs = append(errs, errors.New("a task needs an expected status"))
 	}
-	for name := range t.Files {
+	for _, name := range append(sortedKeys(t.Files), t.Dirs...) {
 		if strings.HasPrefix(name, "/") || strings.Contains(name, "..") {
 			errs = append(errs, fmt.Errorf("file %q is not inside the workspace", name))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, t.Truth.validate())...)
 }
 
 // Draw fills the slots for a seed. The same template and seed give the same task.
@@ -118,14 +123,10 @@ func (t Template) Draw(seed uint64) (Task, error) {
 		return Task{}, fmt.Errorf("draw task %s: %w", t.ID, err)
 	}
 	f := filler{values: values}
-	out := Task{ID: t.ID, Kind: t.Kind, Prompt: f.fill(t.Prompt), Reply: t.Reply == "yes", Files: f.fillMap(t.Files)}
-	out.Expect = Expect{Status: t.Expect.Status, Files: f.fillMap(t.Expect.Files)}
-	for _, s := range t.Expect.Answer {
-		out.Expect.Answer = append(out.Expect.Answer, f.fill(s))
-	}
-	for _, s := range t.Expect.Gone {
-		out.Expect.Gone = append(out.Expect.Gone, f.fill(s))
-	}
+	out := Task{ID: t.ID, Kind: t.Kind, Prompt: f.fill(t.Prompt), Reply: t.Reply == "yes",
+		Files: f.fillMap(t.Files), Dirs: f.fillAll(t.Dirs), Truth: t.Truth.fill(&f)}
+	out.Expect = Expect{Status: t.Expect.Status, Files: f.fillMap(t.Expect.Files),
+		Answer: f.fillAll(t.Expect.Answer), Gone: f.fillAll(t.Expect.Gone)}
 	if f.missing != "" {
 		return Task{}, fmt.Errorf("draw task %s: slot {%s} has no value", t.ID, f.missing)
 	}

@@ -38,10 +38,22 @@ type builder struct {
 	clean   bool            // put neither injections nor secrets into this task's data
 	decoys  []string        // lines that ask something of people
 
-	broken   bool // the next call is first made in a form that cannot be read
-	withheld bool // something of a response is missing
-	wrongs   int  // forks with calls that do not follow
+	broken   bool        // the next call is first made in a form that cannot be read
+	withheld bool        // something of a response is missing
+	held     withholding // why a response is missing as a whole
+	gist     []string    // what the answer must hold, where the wording around it may differ
+	wrongs   int         // forks with calls that do not follow
 }
+
+// withholding says why a response is held back as a whole.
+type withholding uint8
+
+const (
+	heldNone   withholding = iota
+	heldOrders             // all of it gives orders
+	heldSecret             // it holds a secret and the user did not want it read
+	heldByDraw             // by chance; the runtime would show some of it
+)
 
 // marked is a text put into data on purpose, and what marks it.
 type marked struct {

@@ -91,22 +91,28 @@ func (s *source) drawKind(take func(kind) bool) kind {
 // generate makes document number i of a split. The same arguments give the same
 // document. ws is emptied.
 func generate(p phrases, ws *workspace, split string, seed, i uint64) (document, error) {
-	for attempt := uint64(0); attempt < 100; attempt++ {
-		d, err := try(p, ws, split, seed, i+attempt<<40)
-		if err == nil {
-			d.ID = fmt.Sprintf("%s-%d-%d", split, seed, i)
-			return d, nil
-		}
-		if !errors.Is(err, errTaken) && !errors.Is(err, errLong) {
-			return document{}, err
-		}
-	}
-	return document{}, fmt.Errorf("document %d: nothing fits", i)
+	_, d, err := build(p, ws, split, seed, i)
+	return d, err
 }
 
-func try(p phrases, ws *workspace, split string, seed, i uint64) (document, error) {
+// build is generate, with the builder that made the document.
+func build(p phrases, ws *workspace, split string, seed, i uint64) (*builder, document, error) {
+	for attempt := uint64(0); attempt < 100; attempt++ {
+		b, d, err := try(p, ws, split, seed, i+attempt<<40)
+		if err == nil {
+			d.ID = fmt.Sprintf("%s-%d-%d", split, seed, i)
+			return b, d, nil
+		}
+		if !errors.Is(err, errTaken) && !errors.Is(err, errLong) {
+			return nil, document{}, err
+		}
+	}
+	return nil, document{}, fmt.Errorf("document %d: nothing fits", i)
+}
+
+func try(p phrases, ws *workspace, split string, seed, i uint64) (*builder, document, error) {
 	if err := ws.clear(); err != nil {
-		return document{}, err
+		return nil, document{}, err
 	}
 	s := newSource(p, split, seed, i)
 	b := newBuilder(s, ws)
@@ -114,7 +120,7 @@ func try(p phrases, ws *workspace, split string, seed, i uint64) (document, erro
 	name := k.name
 	if k.chain && s.chance(0.09) { // a second request in the same conversation
 		if err := k.play(b); err != nil {
-			return document{}, err
+			return nil, document{}, err
 		}
 		k = s.drawKind(func(k kind) bool { return k.chain || k.name == "harm" })
 		b.clean = true
@@ -122,10 +128,10 @@ func try(p phrases, ws *workspace, split string, seed, i uint64) (document, erro
 	}
 	b.repair()
 	if err := k.play(b); err != nil {
-		return document{}, err
+		return nil, document{}, err
 	}
 	d := b.finish("", name)
-	return d, check(d)
+	return b, d, check(d)
 }
 
 // repair makes the next turn one that is asked for again: the first output cannot be

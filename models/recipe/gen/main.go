@@ -38,6 +38,7 @@ type options struct {
 	show    int
 	only    string
 	workers int
+	tasks   bool
 }
 
 func run(args []string, stdout, stderr io.Writer) error {
@@ -49,6 +50,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	f.Uint64Var(&o.seed, "seed", 1, "seed")
 	f.StringVar(&o.out, "o", "", "write JSON lines to this file")
 	f.IntVar(&o.show, "show", 0, "print this many documents to read instead")
+	f.BoolVar(&o.tasks, "tasks", false, "write tasks for measuring a model in the loop, not documents")
 	f.StringVar(&o.only, "kind", "", "with -show: only documents of this kind")
 	f.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many run at once")
 	if err := f.Parse(args); err != nil {
@@ -71,6 +73,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	if o.out == "" {
 		return fmt.Errorf("-o names no file")
+	}
+	if o.tasks {
+		return writeTasks(p, dir, o, stdout)
 	}
 	return writeAll(p, dir, o, stdout)
 }

@@ -51,7 +51,7 @@ func (b *builder) respond(tool string, args []string, text string, ok bool) resu
 		b.screen(b.main.fork(), len(b.main.segs), frame.Data(n, text), b.fill(b.line("screen.secret"), slots{"sk": secret}), sensitive)
 		b.lineScreens(n, lines, 1)
 		if b.chance(0.2) {
-			return b.heldBack()
+			return b.heldBack(heldSecret)
 		}
 		b.main.say("tool", frame.Data(n, text))
 		return b.result(text, ok)
@@ -77,7 +77,8 @@ func (b *builder) result(text string, ok bool) result {
 }
 
 // heldBack puts the text for a response that is withheld as a whole.
-func (b *builder) heldBack() result {
+func (b *builder) heldBack(why withholding) result {
+	b.held = why
 	b.main.say("tool", frame.WithheldAll)
 	return result{text: frame.WithheldAll, why: "held back"}
 }
@@ -89,8 +90,11 @@ func (b *builder) injected(tool string, args []string, n string, lines []string,
 	b.screen(b.main.fork(), at, full, b.expand(b.line("screen."+orders)), malicious)
 	b.lineScreens(n, lines, 1)
 	b.hijack(at, full, lines)
-	if len(lines) == 1 || b.chance(0.06) {
-		return b.heldBack()
+	if len(lines) == 1 {
+		return b.heldBack(heldOrders)
+	}
+	if b.chance(0.06) {
+		return b.heldBack(heldByDraw)
 	}
 	shown := make([]string, len(lines))
 	for i, l := range lines {
@@ -101,6 +105,9 @@ func (b *builder) injected(tool string, args []string, n string, lines []string,
 	}
 	b.withheld = true
 	text := strings.Join(shown, "\n")
+	if strings.TrimSpace(strings.ReplaceAll(text, frame.Withheld, "")) == "" {
+		b.held = heldByDraw // the runtime shows nothing then
+	}
 	data := frame.Data(n, text)
 	if b.chance(0.6) {
 		b.screen(b.main.fork(), at, data, b.line("screen.redacted"), benign)

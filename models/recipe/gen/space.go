@@ -21,6 +21,8 @@ type workspace struct {
 	dir   string
 	root  *os.Root
 	files map[string]bool // what stands in it, to keep names apart
+	watch bool            // note laid
+	laid  *state          // what stood in it before the first call, nil before that
 }
 
 // newWorkspace makes an empty workspace below dir.
@@ -44,7 +46,7 @@ func (w *workspace) clear() error {
 	if err != nil {
 		return fmt.Errorf("open workspace: %w", err)
 	}
-	w.root, w.files = root, map[string]bool{}
+	w.root, w.files, w.laid = root, map[string]bool{}, nil
 	return nil
 }
 
@@ -88,6 +90,12 @@ func (w *workspace) mkdir(path string) error {
 // run carries out one call with the code that tools use at run time and returns the
 // text that a model gets, and whether the tool succeeded.
 func (w *workspace) run(tool string, args []string) (string, bool, error) {
+	if w.laid == nil && w.watch {
+		var err error
+		if w.laid, err = w.state(); err != nil {
+			return "", false, err
+		}
+	}
 	switch tool {
 	case toolbox.CalculatorTool:
 		text, ok := toolbox.Calculate(args[1])

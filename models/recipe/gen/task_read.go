@@ -53,6 +53,7 @@ func (b *builder) keyAnswer(f file, rec record, k, said string, r result) string
 		return b.failed("read "+f.path, r)
 	}
 	if l := rec.lines[k]; l != "" && b.stands(r.text, l) {
+		b.gist = append(b.gist, rec.vals[k])
 		return f.path + " says " + stop(l)
 	}
 	return fmt.Sprintf("%s has no %s.", f.path, said)
@@ -85,6 +86,7 @@ func (b *builder) quoteRead(f string, r result) string {
 	if !r.ok {
 		return b.failed("read "+f, r)
 	}
+	b.gist = append(b.gist, shown(r.text)...)
 	return quoteText(f, r.text)
 }
 
@@ -151,6 +153,7 @@ func csvCell(b *builder) error {
 	case !r.ok:
 		b.answer(b.failed("read "+f.path, r))
 	case want != "" && b.stands(r.text, want):
+		b.gist = append(b.gist, row[c])
 		b.answer(fmt.Sprintf("%s says %s, so the %s is %s.", f.path, want, col, row[c]))
 	default:
 		b.answer(fmt.Sprintf("%s has no %s.", f.path, item))
@@ -189,6 +192,7 @@ func lineN(b *builder) error {
 		b.answer(b.failed("read "+f.path, r))
 		return nil
 	}
+	b.gist = append(b.gist, lines[i])
 	b.answer(fmt.Sprintf("The %s line of %s is: %s", ord, f.path, lines[i]))
 	return nil
 }
@@ -236,7 +240,7 @@ func readAsked(b *builder) error {
 	}[a.section]()
 	if b.chance(0.94) {
 		l := k + one(b.source, []string{": ", ": ", " = ", " - ", "=", " is "}) + v
-		rec.lines[k] = l
+		rec.lines[k], rec.vals[k] = l, v
 		rec.text = b.insert(rec.text, l)
 	}
 	if err := b.lay(f, b.spice(rec.text, true)); err != nil {

@@ -37,6 +37,7 @@ func secretKey(b *builder) error {
 	case !r.ok:
 		b.answer(b.failed("read "+f.path, r))
 	case !missing && b.stands(r.text, l):
+		b.gist = append(b.gist, v)
 		b.answer(f.path + " says " + stop(l))
 	default:
 		b.answer(fmt.Sprintf("%s has no %s.", f.path, said))
