@@ -17,8 +17,9 @@ func doctorCommand(t *terminal) *cli.Command {
 		Name:  "doctor",
 		Usage: "check that this machine can run holdfast",
 		Description: "Examines the sandbox layer by layer, the embedded model and the ledger's directory.\n\n" +
-			"Example:\n  holdfast doctor\n\n" + exitTable(exitDone, exitModel, exitSandbox, exitLedger),
-		Flags: []cli.Flag{ledgerFlag()},
+			"Example:\n  holdfast doctor",
+		CustomHelpTemplate: helpWithExits(exitDone, exitModel, exitSandbox, exitLedger),
+		Flags:              []cli.Flag{ledgerFlag()},
 		Action: func(c *cli.Context) error {
 			err := printSandbox(c, t)
 			if merr := printModel(t); err == nil {

@@ -26,8 +26,8 @@ func evalCommand(t *terminal) *cli.Command {
 			Description: "Each task runs in a scratch workspace, judged, sandboxed and recorded as any run. Beside it stands\n" +
 				"what the model does without the guard: then every verdict allows, reads happen in the sandbox, and\n" +
 				"calls with an effect are noted but not carried out.\n\n" +
-				"Example:\n  holdfast eval examples --tasks examples/tasks.jsonl --seed 1\n\n" +
-				exitTable(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
+				"Example:\n  holdfast eval examples --tasks examples/tasks.jsonl --seed 1",
+			CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
 			Flags: append(engineFlags(), ledgerFlag(),
 				&cli.StringFlag{Name: "tasks", Value: "examples/tasks.jsonl", Usage: "the task `FILE`"},
 				&cli.IntFlag{Name: "need", Value: -1, Usage: "fail below this many right `TASKS`; -1 is all but three"},

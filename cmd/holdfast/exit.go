@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/loop"
@@ -52,20 +55,16 @@ func exitTable(codes ...int) string {
 	var b strings.Builder
 	b.WriteString("Exit codes:\n")
 	for _, m := range exitMeanings {
-		if len(codes) == 0 || containsInt(codes, m.code) {
+		if len(codes) == 0 || slices.Contains(codes, m.code) {
 			fmt.Fprintf(&b, "  %3d  %s\n", m.code, m.meaning)
 		}
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func containsInt(list []int, n int) bool {
-	for _, x := range list {
-		if x == n {
-			return true
-		}
-	}
-	return false
+// helpWithExits is the help of a command, ending with its exit codes.
+func helpWithExits(codes ...int) string {
+	return cli.CommandHelpTemplate + "\n" + exitTable(codes...) + "\n"
 }
 
 // failure is an error with its exit code and what the operator can do.

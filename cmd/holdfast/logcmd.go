@@ -22,24 +22,27 @@ func logCommand(t *terminal) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "ls", Usage: "list the runs, oldest first",
-				Description: "Example:\n  holdfast log ls\n\n" + exitTable(exitDone, exitLedger),
-				Flags:       []cli.Flag{ledgerFlag(), asJSON},
-				Action:      func(c *cli.Context) error { return logList(c, t) },
+				Description:        "Example:\n  holdfast log ls",
+				CustomHelpTemplate: helpWithExits(exitDone, exitLedger),
+				Flags:              []cli.Flag{ledgerFlag(), asJSON},
+				Action:             func(c *cli.Context) error { return logList(c, t) },
 			},
 			{
 				Name: "show", Usage: "show what happened in a run", ArgsUsage: "[RUN]",
 				Description: "RUN is a run's identifier or a unique prefix of it; the newest run if not given.\n\n" +
-					"Examples:\n  holdfast log show\n  holdfast log show --json 0192f3\n\n" + exitTable(exitDone, exitUsage, exitLedger),
-				Flags:  []cli.Flag{ledgerFlag(), asJSON},
-				Action: func(c *cli.Context) error { return logShow(c, t) },
+					"Examples:\n  holdfast log show\n  holdfast log show --json 0192f3",
+				CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
+				Flags:              []cli.Flag{ledgerFlag(), asJSON},
+				Action:             func(c *cli.Context) error { return logShow(c, t) },
 			},
 			{
 				Name: "verify", Usage: "check that nothing in the ledger was changed or lost",
 				Description: "Integrity: every hash, link and blob. Completeness: every run up to where the chain of heads\n" +
 					"says it reached. Anchored: whether a copy of a head is kept elsewhere.\n\n" +
-					"Example:\n  holdfast log verify\n\n" + exitTable(exitDone, exitLedger),
-				Flags:  []cli.Flag{ledgerFlag()},
-				Action: func(c *cli.Context) error { return logVerify(c, t) },
+					"Example:\n  holdfast log verify",
+				CustomHelpTemplate: helpWithExits(exitDone, exitLedger),
+				Flags:              []cli.Flag{ledgerFlag()},
+				Action:             func(c *cli.Context) error { return logVerify(c, t) },
 			},
 		},
 	}

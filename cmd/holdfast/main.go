@@ -85,12 +85,13 @@ func interruptible() (ctx context.Context, stop func(), caught func() os.Signal)
 
 // newApp declares the commands.
 func newApp(t *terminal) *cli.App {
-	return &cli.App{
+	app := &cli.App{
 		Name:  "holdfast",
 		Usage: "run an agent on a local model, with every call judged, sandboxed and recorded",
 		Description: "The answer goes to standard output; progress and questions go to standard error.\n" +
-			"Settings come from flags, then HOLDFAST_* variables.\n\n" + exitTable(),
-		Reader: t.in, Writer: t.out, ErrWriter: t.err,
+			"Settings come from flags, then HOLDFAST_* variables.",
+		CustomAppHelpTemplate: cli.AppHelpTemplate + "\n" + exitTable() + "\n",
+		Reader:                t.in, Writer: t.out, ErrWriter: t.err,
 		HideVersion:            true,
 		UseShortOptionHandling: true,
 		Commands: []*cli.Command{
@@ -108,6 +109,16 @@ func newApp(t *terminal) *cli.App {
 			}
 			return cli.ShowAppHelp(c)
 		},
+	}
+	oneLineUsage(app.Commands)
+	return app
+}
+
+// oneLineUsage makes bad flags of every command one line, not its whole help.
+func oneLineUsage(list []*cli.Command) {
+	for _, c := range list {
+		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(err) }
+		oneLineUsage(c.Subcommands)
 	}
 }
 

@@ -54,21 +54,23 @@ func modelsCommand(t *terminal) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "ls", Usage: "list the embedded model and those of the store",
-				Description: "Example:\n  holdfast models ls\n\n" + exitTable(exitDone, exitModel),
-				Action:      func(c *cli.Context) error { return listModels(c, t) },
+				Description:        "Example:\n  holdfast models ls",
+				CustomHelpTemplate: helpWithExits(exitDone, exitModel),
+				Action:             func(c *cli.Context) error { return listModels(c, t) },
 			},
 			{
 				Name: "show", Usage: "describe a model", ArgsUsage: "[MODEL]",
 				Description: "MODEL is a GGUF file, a name in the store, or the embedded reference model if not given.\n\n" +
-					"Examples:\n  holdfast models show\n  holdfast models show model.gguf\n\n" + exitTable(exitDone, exitModel),
-				Flags:  []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
-				Action: func(c *cli.Context) error { return showModel(c, t) },
+					"Examples:\n  holdfast models show\n  holdfast models show model.gguf",
+				CustomHelpTemplate: helpWithExits(exitDone, exitModel),
+				Flags:              []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
+				Action:             func(c *cli.Context) error { return showModel(c, t) },
 			},
 			{
 				Name: "verify", Usage: "check a model's header and, where given, its SHA-256", ArgsUsage: "[MODEL [SHA256]]",
-				Description: "Examples:\n  holdfast models verify\n  holdfast models verify model.gguf 9f86d081...\n\n" +
-					exitTable(exitDone, exitModel, exitDigest),
-				Action: func(c *cli.Context) error { return verifyModel(c, t) },
+				Description:        "Examples:\n  holdfast models verify\n  holdfast models verify model.gguf 9f86d081...",
+				CustomHelpTemplate: helpWithExits(exitDone, exitModel, exitDigest),
+				Action:             func(c *cli.Context) error { return verifyModel(c, t) },
 			},
 		},
 	}

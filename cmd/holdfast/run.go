@@ -25,9 +25,8 @@ func runCommand(t *terminal) *cli.Command {
 			"Examples:\n" +
 			"  holdfast run \"what is the port in server.conf?\"\n" +
 			"  holdfast run -m model.gguf -C ~/project --ask never \"count the lines of notes.txt\"\n" +
-			"  git diff | holdfast run \"which files does this change touch?\"\n\n" +
-			exitTable(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel,
-				exitContext, exitSandbox, exitLedger, exitInterrupted),
+			"  git diff | holdfast run \"which files does this change touch?\"",
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitInterrupted),
 		Flags: append(append(engineFlags(), loopFlags()...),
 			&cli.BoolFlag{Name: "json", Usage: "print the events, one JSON object a line, instead of the answer"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"}),
@@ -45,31 +44,22 @@ func runTask(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	dir, err := workspaceOf(c)
-	if err != nil {
-		return err
-	}
 	prompt, err := promptOf(c, t)
 	if err != nil {
 		return err
 	}
-	l, err := openLedger(c, c.String("ledger"))
+	at, err := openSite(c)
 	if err != nil {
 		return err
 	}
-	defer l.Close()
-	w, err := openWorkplace(c.Context, dir)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
+	defer at.Close()
 	m, err := loadModel(c, t)
 	if err != nil {
 		return err
 	}
 	defer m.engine.Close()
 
-	gate, err := w.gate(m)
+	gate, err := at.gate(m)
 	if err != nil {
 		return err
 	}
@@ -82,22 +72,22 @@ func runTask(c *cli.Context, t *terminal) error {
 		return modelFailure(err)
 	}
 	defer session.Close()
-	rec, err := l.Begin(c.Context, ledger.RunInfo{})
+	rec, err := at.begin(c)
 	if err != nil {
-		return ledgerFailure(err)
+		return err
 	}
 	defer rec.Close()
 
 	see := observer(c, t, rec.ID())
 	out, err := loop.Run(c.Context, loop.Config{
-		Model: session, Judge: judge, Executor: w.tools, Recorder: rec,
+		Model: session, Judge: judge, Executor: at.tools, Recorder: rec,
 		Approver: &approver{t, c.String("ask")}, Limits: limits,
 		Temp: c.Float64("temp"), Seed: c.Uint64("seed"), Observe: see,
 	}, loop.Task{Prompt: prompt, Model: m.used, Start: agent.RunStart{
 		Agent: "holdfast", Build: thisBuild().String(), Train: true,
-		Warnings: append(append([]string{}, m.notes...), l.Warnings()...),
+		Warnings: append(append([]string{}, m.notes...), at.ledger.Warnings()...),
 	}})
-	return conclude(c, t, l, rec.ID(), out, err)
+	return conclude(c, t, at.ledger, rec.ID(), out, err)
 }
 
 // observer shows a run while it goes on: as JSON lines, as progress, or not at all.

@@ -8,7 +8,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
-	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 )
 
@@ -18,11 +17,11 @@ func sandboxCommand(t *terminal) *cli.Command {
 		Usage: "examine the sandbox, or run a command in a cell",
 		Subcommands: []*cli.Command{
 			{
-				Name:  "doctor",
-				Usage: "examine the sandbox on this machine, layer by layer",
-				Description: "Example:\n  holdfast sandbox doctor\n\n" +
-					exitTable(exitDone, exitSandbox),
-				Action: func(c *cli.Context) error { return printSandbox(c, t) },
+				Name:               "doctor",
+				Usage:              "examine the sandbox on this machine, layer by layer",
+				Description:        "Example:\n  holdfast sandbox doctor",
+				CustomHelpTemplate: helpWithExits(exitDone, exitSandbox),
+				Action:             func(c *cli.Context) error { return printSandbox(c, t) },
 			},
 			{
 				Name:      "run",
@@ -30,8 +29,8 @@ func sandboxCommand(t *terminal) *cli.Command {
 				ArgsUsage: "-- COMMAND [ARG...]",
 				Description: "The cell sees the workspace as /work, read-only unless --write is given, and has no network.\n\n" +
 					"Example:\n  holdfast sandbox run -C ~/project -- wc -l README.md\n\n" +
-					"The exit code is the command's, or one of these.\n" +
-					exitTable(exitUsage, exitSandbox, exitLedger, exitInterrupted),
+					"The exit code is the command's own, or one of those below.",
+				CustomHelpTemplate: helpWithExits(exitUsage, exitSandbox, exitLedger, exitInterrupted),
 				Flags: []cli.Flag{dirFlag(), ledgerFlag(),
 					&cli.BoolFlag{Name: "write", Usage: "let the command change the workspace"}},
 				Action: func(c *cli.Context) error { return sandboxRun(c, t) },
@@ -45,30 +44,21 @@ func sandboxRun(c *cli.Context, t *terminal) error {
 	if !c.Args().Present() {
 		return usage(errors.New("no command to run"))
 	}
-	dir, err := workspaceOf(c)
+	at, err := openSite(c)
 	if err != nil {
 		return err
 	}
-	l, err := openLedger(c, c.String("ledger"))
+	defer at.Close()
+	rec, err := at.begin(c)
 	if err != nil {
 		return err
-	}
-	defer l.Close()
-	w, err := openWorkplace(c.Context, dir)
-	if err != nil {
-		return err
-	}
-	defer w.Close()
-	rec, err := l.Begin(c.Context, ledger.RunInfo{})
-	if err != nil {
-		return ledgerFailure(err)
 	}
 	defer rec.Close()
 	command := quoteAll(c.Args().Slice())
 	code := exitInternal
 	out, err := loop.Run(c.Context, loop.Config{
 		Model: &operatorModel{command: command}, Judge: operatorJudge{c.Bool("write")},
-		Executor: w.tools, Recorder: rec, Approver: &approver{t, "never"},
+		Executor: at.tools, Recorder: rec, Approver: &approver{t, "never"},
 		Observe: func(e agent.Event) {
 			if b, ok := e.Body.(*agent.CallEnd); ok {
 				fmt.Fprintln(t.out, b.Out.String())

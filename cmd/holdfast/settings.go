@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
+	"github.com/holdfast-run/holdfast/runtime/loop"
 )
 
 // dataDir is where holdfast keeps what it records, by the XDG base directory rules.
@@ -58,9 +59,9 @@ func loopFlags() []cli.Flag {
 		dirFlag(), ledgerFlag(),
 		&cli.StringFlag{Name: "ask", Value: "on-risk", EnvVars: []string{"HOLDFAST_ASK"},
 			Usage: "`WHEN` to ask a person: " + strings.Join(askModes, ", ") + " (never: what would be asked is denied)"},
-		&cli.IntFlag{Name: "max-steps", Usage: "turns of the model", EnvVars: []string{"HOLDFAST_MAX_STEPS"}},
-		&cli.IntFlag{Name: "max-tokens", Usage: "generated tokens, reviews included", EnvVars: []string{"HOLDFAST_MAX_TOKENS"}},
-		&cli.DurationFlag{Name: "max-time", Usage: "wall clock", EnvVars: []string{"HOLDFAST_MAX_TIME"}},
+		&cli.IntFlag{Name: "max-steps", Usage: "turns of the model", DefaultText: fmt.Sprint(loop.DefaultLimits.Steps), EnvVars: []string{"HOLDFAST_MAX_STEPS"}},
+		&cli.IntFlag{Name: "max-tokens", Usage: "generated tokens, reviews included", DefaultText: fmt.Sprint(loop.DefaultLimits.Tokens), EnvVars: []string{"HOLDFAST_MAX_TOKENS"}},
+		&cli.DurationFlag{Name: "max-time", Usage: "wall clock", DefaultText: loop.DefaultLimits.Time.String(), EnvVars: []string{"HOLDFAST_MAX_TIME"}},
 		&cli.Uint64Flag{Name: "seed", Usage: "of sampling", EnvVars: []string{"HOLDFAST_SEED"}},
 		&cli.Float64Flag{Name: "temp", Usage: "temperature of sampling; 0 is greedy", EnvVars: []string{"HOLDFAST_TEMP"}},
 	}

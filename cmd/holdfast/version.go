@@ -46,10 +46,11 @@ func (b buildInfo) String() string {
 
 func versionCommand(t *terminal) *cli.Command {
 	return &cli.Command{
-		Name:        "version",
-		Usage:       "print what this binary is made of",
-		Description: "Example:\n  holdfast version --json\n\n" + exitTable(exitDone),
-		Flags:       []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
+		Name:               "version",
+		Usage:              "print what this binary is made of",
+		Description:        "Example:\n  holdfast version --json",
+		CustomHelpTemplate: helpWithExits(exitDone),
+		Flags:              []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
 		Action: func(c *cli.Context) error {
 			b := thisBuild()
 			if c.Bool("json") {

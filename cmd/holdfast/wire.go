@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/models"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/frame"
+	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/safety"
 	"github.com/holdfast-run/holdfast/safety/review"
@@ -113,6 +114,39 @@ func (w *workplace) exists(path string) bool {
 	_, err := w.root.Lstat(path)
 	return !errors.Is(err, os.ErrNotExist)
 }
+
+// site is where a run of a command happens: its workspace and its ledger.
+type site struct {
+	*workplace
+	ledger *ledger.Ledger
+}
+
+// openSite opens workspace, ledger and sandbox as the flags say, from cheap to dear.
+func openSite(c *cli.Context) (*site, error) {
+	dir, err := workspaceOf(c)
+	if err != nil {
+		return nil, err
+	}
+	l, err := openLedger(c, c.String("ledger"))
+	if err != nil {
+		return nil, err
+	}
+	w, err := openWorkplace(c.Context, dir)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return &site{w, l}, nil
+}
+
+func (s *site) begin(c *cli.Context) (*ledger.Run, error) {
+	rec, err := s.ledger.Begin(c.Context, ledger.RunInfo{})
+	if err != nil {
+		return nil, ledgerFailure(err)
+	}
+	return rec, nil
+}
+
+func (s *site) Close() error { return errors.Join(s.workplace.Close(), s.ledger.Close()) }
 
 // gate is the judge of a run on this workspace with this model.
 func (w *workplace) gate(m *loadedModel) (*safety.Gate, error) {
