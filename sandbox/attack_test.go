@@ -79,6 +79,8 @@ func TestAttacks(t *testing.T) {
 		{"FS05 follow a link to a file of the host", "ENOENT", "", readOnly, []string{"read", "/work/trap"}},
 		{"FS12 hard-link across mounts", "EXDEV", "", writable(work), []string{"link", "/usr/bin/env", "/work/env"}},
 		{"FS15 make a device", "EPERM", "", writable(work), []string{"mknod", "/work/null"}},
+		{"FS16 set-user-id files and file capabilities", "ok EPERM EPERM EPERM EPERM EPERM EPERM EPERM ENOSYS", "",
+			writable(work), []string{"special", "/work"}},
 		{"FS18 open a system file for writing", "EACCES", "", readOnly, []string{"openwrite", "/usr/bin/env"}},
 		{"FS18 map a read-only file shared", "EACCES", "EACCES", readOnly, []string{"shared", "/usr/bin/env"}},
 		{"FS18 write through /proc/self/mem", "ok file=0123456789a", "", readOnly, []string{"procmem", "/work/mine"}},
@@ -221,5 +223,30 @@ func TestOrdinaryWorkspaceUnderRoot(t *testing.T) {
 	}
 	if uid, gid := owner(t, filepath.Join(work, "f")); uid != 1234 || gid != 4321 {
 		t.Errorf("file belongs to %d:%d", uid, gid)
+	}
+}
+
+// TestNoSpecialFileIsLeft is the other half of FS16: what is in the workspace
+// afterwards. The control makes one outside.
+func TestNoSpecialFileIsLeft(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	find := func(dir string) (n int) {
+		filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+			if st, err := os.Lstat(p); err == nil && st.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
+				n++
+			}
+			return nil
+		})
+		return n
+	}
+	work, control := realDir(t), realDir(t)
+	inside(t, r, writable(work), "special", "/work")
+	sh(t, r, writable(work), "cp /bin/sh a; chmod u+s a; cp /bin/sh b; chmod g+s b; install -m 4755 /bin/sh c; mkdir -m 2755 d")
+	outside(t, "special", control)
+	if n := find(work); n != 0 {
+		t.Errorf("%d special files are left", n)
+	}
+	if n := find(control); n == 0 {
+		t.Error("control: none were made outside")
 	}
 }

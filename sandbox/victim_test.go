@@ -165,6 +165,7 @@ var attempts = map[string]func([]string) string{
 	"runtime":   runtimeWithCells,
 	"different": kernelVerdicts,
 	"doctor":    doctor,
+	"special":   trySpecial,
 }
 
 // tryCalls makes calls by name, all of which must be denied.
@@ -411,4 +412,33 @@ func doctor([]string) string {
 		text += "doctor says ok\n"
 	}
 	return text
+}
+
+// trySpecial makes set-user-id files in every way there is.
+func trySpecial(a []string) string {
+	dir := a[0]
+	open := func(name string, flags int, mode uint32) error {
+		fd, err := unix.Openat(unix.AT_FDCWD, filepath.Join(dir, name), flags, mode)
+		if err == nil {
+			unix.Close(fd)
+		}
+		return err
+	}
+	plain := filepath.Join(dir, "plain")
+	errs := []error{
+		open("plain", unix.O_CREAT|unix.O_WRONLY, 0o755),
+		open("opened", unix.O_CREAT|unix.O_WRONLY, 0o4755),
+		open(".", unix.O_TMPFILE|unix.O_WRONLY, 0o4755),
+		unix.Chmod(plain, 0o4755),
+		unix.Fchmodat(unix.AT_FDCWD, plain, 0o2755, 0),
+		unix.Fchmodat(unix.AT_FDCWD, plain, 0o6755, unix.AT_SYMLINK_NOFOLLOW),
+		unix.Mknod(filepath.Join(dir, "node"), unix.S_IFREG|0o4755, 0),
+		unix.Setxattr(plain, "security.capability", []byte{1, 0, 0, 2, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0),
+	}
+	_, open2 := unix.Openat2(unix.AT_FDCWD, filepath.Join(dir, "new"), &unix.OpenHow{Flags: unix.O_CREAT | unix.O_WRONLY, Mode: 0o4755})
+	var out []string
+	for _, e := range append(errs, open2) {
+		out = append(out, name(e))
+	}
+	return strings.Join(out, " ")
 }

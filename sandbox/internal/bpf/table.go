@@ -28,7 +28,7 @@ func table(o Options) map[string]Rule {
 // Opening, reading, writing, naming. Paths are decided by the mount view. The
 // io_setup family is missing: its contexts count against the whole host.
 var files = []string{
-	"open", "openat", "openat2", "creat", "close", "close_range", "read", "write", "readv", "writev",
+	"close", "close_range", "read", "write", "readv", "writev",
 	"pread64", "pwrite64", "preadv", "pwritev", "preadv2", "pwritev2", "lseek", "sendfile",
 	"copy_file_range", "splice", "tee", "vmsplice", "readahead", "fadvise64", "fallocate",
 	"truncate", "ftruncate", "fsync", "fdatasync", "sync", "syncfs", "sync_file_range",
@@ -39,10 +39,10 @@ var files = []string{
 	"inotify_init", "inotify_init1", "inotify_add_watch", "inotify_rm_watch",
 }
 
-// Modes, owners, times and attributes: read-only mounts and the single mapped
+// Owners, times and attributes: read-only mounts and the single mapped
 // user bound them.
 var attributes = []string{
-	"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat",
+	"chown", "fchown", "lchown", "fchownat",
 	"utime", "utimes", "futimesat", "utimensat",
 	"setxattr", "lsetxattr", "fsetxattr", "getxattr", "lgetxattr", "fgetxattr", "listxattr",
 	"llistxattr", "flistxattr", "removexattr", "lremovexattr", "fremovexattr",
@@ -144,9 +144,12 @@ func conditional() map[string]Rule {
 			{Arg: 0, Not: true, In: []uint32{syscall.AF_UNIX}, Then: Errno(syscall.EAFNOSUPPORT)},
 			{Arg: 1, Mask: 0xf, In: []uint32{syscall.SOCK_STREAM, syscall.SOCK_SEQPACKET}, Then: Allow},
 		}, Default: eperm},
-		"mknod": {Cases: []Case{{Arg: 1, Mask: syscall.S_IFMT, In: plainTypes, Then: Allow}}, Default: eperm},
-		"mknodat": {Cases: []Case{{Arg: 2, Mask: syscall.S_IFMT, In: plainTypes, Then: Allow}},
-			Default: eperm},
+		// How a file comes to be, or gets its mode; see special.
+		"chmod": mode(1), "fchmod": mode(1), "fchmodat": mode(2), "fchmodat2": mode(2), "creat": mode(1),
+		"open": opening(1), "openat": opening(2),
+		// its mode hides behind a pointer; programs fall back to openat
+		"openat2": {Default: Errno(syscall.ENOSYS)},
+		"mknod":   node(1), "mknodat": node(2),
 		"ioctl": {Cases: []Case{
 			{Arg: 1, In: ioctls, Then: Allow},
 			{Arg: 1, In: terminalAttacks, Then: eperm},
@@ -163,6 +166,32 @@ func conditional() map[string]Rule {
 		// filters of its own, but no supervisor
 		"seccomp": {Cases: []Case{{Arg: 1, Mask: 8, In: []uint32{8}, Then: eperm}}, Default: Allow},
 	}
+}
+
+// special are the set-user-id and set-group-id bits. In a writable workspace
+// they would outlive the cell, on a file of the workspace's owner, who may be
+// root.
+const special = syscall.S_ISUID | syscall.S_ISGID
+
+// mode allows a call whose argument is a mode without the special bits.
+func mode(arg int) Rule {
+	return Rule{Cases: []Case{{Arg: arg, Mask: special, In: []uint32{0}, Then: Allow}}, Default: eperm}
+}
+
+// opening allows what creates nothing, and what creates without special bits;
+// flags and mode are two arguments in a row.
+func opening(flags int) Rule {
+	const oTmpfile = 0o20000000
+	r := mode(flags + 1)
+	r.Cases = append([]Case{{Arg: flags, Mask: syscall.O_CREAT | oTmpfile, In: []uint32{0}, Then: Allow}}, r.Cases...)
+	return r
+}
+
+// node allows plain files and pipes without special bits.
+func node(arg int) Rule {
+	r := mode(arg)
+	r.Cases = append([]Case{{Arg: arg, Mask: syscall.S_IFMT, Not: true, In: plainTypes, Then: eperm}}, r.Cases...)
+	return r
 }
 
 // plainTypes are the file types mknod may make: regular files and pipes.
