@@ -11,11 +11,11 @@ import (
 // viewer shows a run as it happens, from its committed events alone: what is on the
 // screen is in the ledger.
 type viewer struct {
-	t     *terminal
-	spans map[int64]agent.Purpose // of generations under way
+	t    *terminal
+	said string // degraded layers already shown: they are the same for each cell
 }
 
-func newViewer(t *terminal) *viewer { return &viewer{t: t, spans: map[int64]agent.Purpose{}} }
+func newViewer(t *terminal) *viewer { return &viewer{t: t} }
 
 // width of the texts shown on one progress line.
 const lineWidth = 160
@@ -51,7 +51,7 @@ func (v *viewer) line(e agent.Event) string {
 	case *agent.Decided:
 		return v.decided(b)
 	case *agent.CallReady:
-		return t.style(styleDim, "cell     attested"+degraded(b.Degraded))
+		return t.style(styleDim, "cell     attested"+v.degraded(b.Degraded))
 	case *agent.CallEnd:
 		return v.ended(b)
 	case *agent.LimitHit:
@@ -133,9 +133,12 @@ func grants(g agent.Grant) string {
 	return s
 }
 
-func degraded(list []string) string {
-	if len(list) == 0 {
+// degraded lists what the cells of this run lack, once.
+func (v *viewer) degraded(list []string) string {
+	s := strings.Join(list, ", ")
+	if s == v.said {
 		return ""
 	}
-	return "; without " + strings.Join(list, ", ")
+	v.said = s
+	return " (" + s + ")"
 }

@@ -49,6 +49,7 @@ func engineFlags() []cli.Flag {
 		modelFlag(),
 		&cli.IntFlag{Name: "ctx", Usage: "context window in `TOKENS`; 0 is the model's own, at most 8192", EnvVars: []string{"HOLDFAST_CTX"}},
 		&cli.IntFlag{Name: "gpu-layers", Usage: "`LAYERS` kept on a GPU; -1 is all that fit", EnvVars: []string{"HOLDFAST_GPU_LAYERS"}},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say what the engine does"},
 		&cli.IntFlag{Name: "threads", Usage: "`THREADS` of the engine; 0 is one per core", EnvVars: []string{"HOLDFAST_THREADS"}},
 	}
 }

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
 
+	"github.com/charmbracelet/log"
+	"github.com/muesli/termenv"
 	"golang.org/x/term"
 
 	"github.com/holdfast-run/holdfast/tools/toolbox"
@@ -36,6 +39,20 @@ func newTerminal(in io.Reader, out, errw io.Writer) *terminal {
 func isTTY(v any) bool {
 	f, ok := v.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// logger writes log lines for people to standard error: warnings, and with verbose all
+// that the engine says.
+func (t *terminal) logger(verbose bool) *slog.Logger {
+	level := log.WarnLevel
+	if verbose {
+		level = log.DebugLevel
+	}
+	h := log.NewWithOptions(t.err, log.Options{Level: level, ReportTimestamp: verbose})
+	if !t.color {
+		h.SetColorProfile(termenv.Ascii)
+	}
+	return slog.New(h)
 }
 
 // printf writes progress to standard error.

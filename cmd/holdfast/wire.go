@@ -37,6 +37,9 @@ func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
 	p := newProgress(t, "loading "+f.Name)
 	opt := inference.Options{Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"), Threads: threads(c.Int("threads"), f.info),
 		Progress: func(done float32) bool { p.set(done); return true }}
+	if c.Bool("verbose") {
+		opt.Logger = t.logger(true)
+	}
 	var engine *inference.Engine
 	if f.Embedded {
 		engine, err = inference.OpenBytes(c.Context, f.image, opt)
@@ -51,6 +54,9 @@ func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
 	m := &loadedModel{engine: engine, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: f.Name,
 		Engine: info.Build, Ctx: info.Context, Detail: agent.JSON(info)}}
 	m.cuts, m.notes = thresholds(f.info)
+	for _, n := range m.notes {
+		t.logger(false).Warn(n)
+	}
 	return m, nil
 }
 
