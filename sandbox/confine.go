@@ -3,6 +3,7 @@
 package sandbox
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/bpf"
@@ -55,6 +56,7 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 	if s.Helper != nil {
 		exec.flags, exec.a, exec.text = stage.FlagFD, uint32(len(b.passed)), ""
 		b.passed = append(b.passed, passed{})
+		exec.ref = fmt.Sprintf("sha256:%x", s.Helper.digest)
 	}
 	b.add(exec)
 }

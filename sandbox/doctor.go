@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +43,8 @@ func diagnose(f Facts) *Layer {
 	switch {
 	case !atLeast(f.Kernel, 5, 13):
 		return &Layer{"kernel", Missing, "Linux " + f.Kernel, lost, "use Linux 5.13 or newer"}
+	case read("/proc/sys/vm/memfd_noexec") == "2":
+		return &Layer{imageLayerName, Missing, "vm.memfd_noexec = 2", lost, "sysctl -w vm.memfd_noexec=1"}
 	case read("/proc/sys/user/max_user_namespaces") == "0":
 		return &Layer{user, Missing, "user.max_user_namespaces = 0", lost,
 			"sysctl -w user.max_user_namespaces=15000"}
@@ -106,7 +109,10 @@ func optional(rep Report, f Facts) Report {
 }
 
 // cellLayerNames are the layers that building a cell proves, in order.
-var cellLayerNames = []string{"user namespace", "mount view", "proc", "identity", "seccomp", "attestation"}
+var cellLayerNames = []string{"user namespace", "mount view", "proc", "identity", "seccomp", "attestation", imageLayerName}
+
+// imageLayerName is the layer that executes programs from memory.
+const imageLayerName = "program image"
 
 // cellLayers explains a failed probe by the step that failed.
 func cellLayers(f Facts, err error) []Layer {
@@ -137,7 +143,7 @@ func blame(f Facts, err error) (int, Layer) {
 	i := 5
 	if d := diagnose(f); d != nil {
 		l.Evidence, l.Fix = d.Evidence+" ("+err.Error()+")", d.Fix
-		i = 0
+		i = max(slices.Index(cellLayerNames, d.Name), 0)
 	} else if e, ok := errors.AsType[*SetupError](err); ok {
 		i, l.Fix = blameStep(e.Op)
 	}

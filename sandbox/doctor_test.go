@@ -58,14 +58,15 @@ func TestDoctorOnThisMachine(t *testing.T) {
 }
 
 func TestDoctorNamesWhatIsMissing(t *testing.T) {
-	for name, row := range map[string]struct{ script, want string }{
-		"UserNamespacesOff": {"echo 0 > /proc/sys/user/max_user_namespaces", "user.max_user_namespaces = 0"},
-		"OnlyOneUser":       {"true", "SETID"},
-		"OnlyOneUserHint":   {"true", "hint: run holdfast as an ordinary user"},
+	for name, row := range map[string]struct{ script, layer, want string }{
+		"UserNamespacesOff": {"echo 0 > /proc/sys/user/max_user_namespaces", "user namespace", "user.max_user_namespaces = 0"},
+		"OnlyOneUser":       {"true", "user namespace", "SETID"},
+		"OnlyOneUserHint":   {"true", "user namespace", "hint: run holdfast as an ordinary user"},
+		"MemoryFilesOff":    {"echo 2 > /proc/sys/vm/memfd_noexec", "program image", "hint: sysctl -w vm.memfd_noexec=1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := restricted(t, row.script)
-			for _, part := range []string{"new: open sandbox: ", "missing: user namespace: ", row.want} {
+			for _, part := range []string{"new: open sandbox: ", "missing: " + row.layer + ": ", row.want} {
 				if !strings.Contains(got, part) {
 					t.Errorf("lacks %q:\n%s", part, got)
 				}

@@ -26,6 +26,8 @@ type PlanRecord struct {
 	Plan     []byte   // encoded; see Plan.Bytes
 	Digest   [32]byte // of Plan
 	Argv     []string
+	Helper   [32]byte // digest of the image that is executed, or zero; also in the plan
+	Stdin    [32]byte // digest of what the tool is given to read
 	Facts    Facts
 	Degraded []Degraded // optional layers this cell lacks, never empty in silence
 }

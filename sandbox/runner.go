@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"sync"
@@ -133,7 +134,10 @@ func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) 
 		p.bytes = r.rewrite(p.bytes)
 	}
 	record := PlanRecord{CallID: s.CallID, Profile: s.Profile, Decision: s.Grants.Decision, Plan: p.bytes,
-		Digest: p.Digest(), Argv: s.Argv, Facts: f, Degraded: degraded(f)}
+		Digest: p.Digest(), Argv: s.Argv, Stdin: sha256.Sum256(s.Stdin), Facts: f, Degraded: degraded(f)}
+	if s.Helper != nil {
+		record.Helper = s.Helper.Digest()
+	}
 	if err := rec.Planned(ctx, record); err != nil {
 		return Result{}, &Error{Op: "run cell", Err: &RecordError{"planned", err}}
 	}

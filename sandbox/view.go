@@ -98,8 +98,11 @@ func (v *layout) link(p, to string) {
 func (v *layout) source(p, host string, src Source, attr uint64) {
 	o := op{code: stage.Tree, phase: 1, text: p[1:], ref: host, x: [3]uint64{attr, src.Dev, src.Ino}}
 	if src.FD {
-		o.flags, o.a, o.ref = stage.FlagFD, uint32(len(v.b.passed)), ""
+		o.flags, o.a = stage.FlagFD, uint32(len(v.b.passed))
 		v.b.passed = append(v.b.passed, passed{host, attr})
+		if src.Shifted {
+			o.b = 1 // for the record; the runner has shifted it already
+		}
 	}
 	v.b.add(o)
 	v.b.expect(p, "", attr, true)
