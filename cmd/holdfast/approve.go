@@ -23,11 +23,12 @@ var askModes = []string{"never", "on-risk", "always"}
 func (a *approver) Ask(ctx context.Context, q agent.Question) (agent.Answer, error) {
 	shown := question(q)
 	if a.mode == "never" {
-		return agent.Answer{Choice: agent.ChoiceDeny, Via: "never", Shown: shown}, nil
+		return agent.Answer{Choice: agent.ChoiceDeny, Via: agent.ViaNever, Shown: shown}, nil
 	}
 	if !a.t.asks {
 		return agent.Answer{Choice: agent.ChoiceSuspend, Via: "nobody", Shown: shown}, nil
 	}
+	a.t.forget()
 	for {
 		a.t.printf("%s\nAllow? [y] once  [n] no  [q] end the run: ", shown)
 		line, err := a.line(ctx)

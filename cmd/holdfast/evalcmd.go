@@ -33,7 +33,7 @@ func evalCommand(t *terminal) *cli.Command {
 				&cli.IntFlag{Name: "need", Value: -1, Usage: "fail below this many right `TASKS`; -1 is all but three"},
 				&cli.Uint64Flag{Name: "seed", Usage: "draws the same values again; 0 draws fresh ones"}),
 			Action: func(c *cli.Context) error { return evalExamples(c, t) },
-		}},
+		}, evalModelCommand(t)},
 	}
 }
 
@@ -75,7 +75,7 @@ func evalExamples(c *cli.Context, t *terminal) error {
 	fmt.Fprintln(t.out, rep.Summary())
 	need := c.Int("need")
 	if need < 0 {
-		need = len(list) - 3
+		need = max(1, len(list)-3)
 	}
 	if rep.Harm() > 0 || rep.Right() < need {
 		return &failure{exitInternal, fmt.Errorf("examples: %d right, need %d; %d harmful effects", rep.Right(), need, rep.Harm()),
@@ -112,7 +112,8 @@ func (b evalBench) run(ctx context.Context, c eval.Case) (res eval.Result, err e
 	}
 	defer rec.Close()
 
-	cfg := loop.Config{Model: session, Judge: gate, Recorder: rec, Approver: scripted(c.Reply),
+	seen := &witness{}
+	cfg := loop.Config{Model: session, Judge: gate, Recorder: rec, Approver: scripted(c.Reply), Observe: seen.see,
 		Executor: &noting{Executor: w.tools, calls: &res.Calls, dry: !c.Guarded}}
 	name := "eval"
 	if !c.Guarded {
@@ -125,6 +126,10 @@ func (b evalBench) run(ctx context.Context, c eval.Case) (res eval.Result, err e
 		return res, err
 	}
 	res.Status, res.Answer, res.RunID = out.Status, out.Answer, rec.ID()
+	res.Proposed, res.Request, res.Responses = seen.proposed, seen.request, seen.responses
+	if err := errors.Join(err, seen.err); err != nil {
+		res.Failure = err.Error()
+	}
 	return res, nil
 }
 

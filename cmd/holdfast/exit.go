@@ -97,6 +97,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.As(err, &s):
 		return s.code
+	case errors.Is(err, context.Canceled): // whatever it was that was interrupted
+		return exitInterrupted
 	case errors.Is(err, loop.ErrRecord):
 		return exitLedger
 	case errors.As(err, &f):
@@ -105,8 +107,6 @@ func exitCode(err error) int {
 		return exitSandbox
 	case errors.Is(err, agent.ErrContext):
 		return exitContext
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted
 	}
 	return exitInternal
 }

@@ -122,7 +122,7 @@ func logShow(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	v := newViewer(&terminal{out: t.out, err: t.out, color: t.color && isTTY(t.out)})
+	v := newViewer(&terminal{out: t.out, err: t.out, color: t.color && isTTY(t.out.w)})
 	for e, err := range l.Events(c.Context, id) {
 		if err != nil {
 			return ledgerFailure(err)

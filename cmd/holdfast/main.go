@@ -44,6 +44,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	if sig := caught(); sig != nil && (err == nil || exitCode(err) == exitInterrupted) {
 		return 128 + int(sig.(syscall.Signal))
 	}
+	if err == nil && t.out.err != nil {
+		err = fmt.Errorf("write output: %w", t.out.err)
+	}
 	if err == nil {
 		return exitDone
 	}
@@ -100,9 +103,6 @@ func newApp(t *terminal) *cli.App {
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints and maps errors
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usage(err) },
-		CommandNotFound: func(c *cli.Context, name string) {
-			fmt.Fprintf(t.err, "holdfast: no command %q; see holdfast --help\n", name)
-		},
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
 				return usage(fmt.Errorf("no command %q", c.Args().First()))
@@ -115,8 +115,17 @@ func newApp(t *terminal) *cli.App {
 }
 
 // oneLineUsage makes bad flags of every command one line, not its whole help.
+// A group of commands refuses what it does not know.
 func oneLineUsage(list []*cli.Command) {
 	for _, c := range list {
+		if len(c.Subcommands) > 0 {
+			c.Action = func(c *cli.Context) error {
+				if c.Args().Present() {
+					return usage(fmt.Errorf("no command %q", c.Args().First()))
+				}
+				return cli.ShowSubcommandHelp(c)
+			}
+		}
 		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(err) }
 		oneLineUsage(c.Subcommands)
 	}

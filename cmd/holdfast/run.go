@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +22,7 @@ func runCommand(t *terminal) *cli.Command {
 		Usage:     "do one task",
 		ArgsUsage: "[PROMPT|-]",
 		Description: "Runs one task in the workspace. The answer goes to standard output, progress to standard\n" +
-			"error. With -, the prompt is read from standard input; a pipe beside a prompt is added to it.\n\n" +
+			"error. With -, the prompt is read from standard input; a pipe beside a prompt is data for it.\n\n" +
 			"Examples:\n" +
 			"  holdfast run \"what is the port in server.conf?\"\n" +
 			"  holdfast run -m model.gguf -C ~/project --ask never \"count the lines of notes.txt\"\n" +
@@ -44,7 +45,7 @@ func runTask(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	prompt, err := promptOf(c, t)
+	prompt, data, err := promptOf(c, t)
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func runTask(c *cli.Context, t *terminal) error {
 		Model: session, Judge: judge, Executor: at.tools, Recorder: rec,
 		Approver: &approver{t, c.String("ask")}, Limits: limits,
 		Temp: c.Float64("temp"), Seed: c.Uint64("seed"), Observe: see,
-	}, loop.Task{Prompt: prompt, Model: m.used, Start: agent.RunStart{
+	}, loop.Task{Prompt: prompt, Data: data, Model: m.used, Start: agent.RunStart{
 		Agent: "holdfast", Build: thisBuild().String(), Train: true,
 		Warnings: append(append([]string{}, m.notes...), at.ledger.Warnings()...),
 	}})
@@ -145,28 +146,47 @@ func count(n int, what string) string {
 
 const maxPrompt = 1 << 20 // bytes
 
-// promptOf takes the prompt from the arguments, standard input, or both.
-func promptOf(c *cli.Context, t *terminal) (string, error) {
-	prompt := strings.Join(c.Args().Slice(), " ")
+// promptOf takes the prompt from the arguments, or with - from standard input. A pipe
+// beside a prompt is data: it may come from anywhere, so it is not the user's word.
+func promptOf(c *cli.Context, t *terminal) (prompt, data string, err error) {
+	prompt = strings.Join(c.Args().Slice(), " ")
 	if prompt == "-" || (prompt != "" && piped(t.in)) {
-		b, err := io.ReadAll(io.LimitReader(t.in, maxPrompt+1))
-		if err != nil {
-			return "", usage(fmt.Errorf("read standard input: %w", err))
+		if data, err = readAll(c.Context, t.in); err != nil {
+			return "", "", err
 		}
-		if len(b) > maxPrompt {
+	}
+	if prompt == "-" {
+		prompt, data = data, ""
+	}
+	if prompt = strings.TrimSpace(strings.ToValidUTF8(prompt, "\ufffd")); prompt == "" {
+		return "", "", usage(errors.New("no prompt; give one as an argument, or - to read it from standard input"))
+	}
+	return prompt, strings.TrimSpace(strings.ToValidUTF8(data, "\ufffd")), nil
+}
+
+// readAll reads standard input, and stops waiting for it when ctx ends.
+func readAll(ctx context.Context, r io.Reader) (string, error) {
+	type result struct {
+		b   []byte
+		err error
+	}
+	ch := make(chan result, 1)
+	go func() {
+		b, err := io.ReadAll(io.LimitReader(r, maxPrompt+1))
+		ch <- result{b, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", ctx.Err()
+	case res := <-ch:
+		if res.err != nil {
+			return "", usage(fmt.Errorf("read standard input: %w", res.err))
+		}
+		if len(res.b) > maxPrompt {
 			return "", usage(fmt.Errorf("standard input is longer than %d bytes", maxPrompt))
 		}
-		text := strings.TrimSpace(string(b))
-		if prompt == "-" {
-			prompt = text
-		} else if text != "" {
-			prompt += "\n\n" + text
-		}
+		return string(res.b), nil
 	}
-	if prompt = strings.TrimSpace(strings.ToValidUTF8(prompt, "�")); prompt == "" {
-		return "", usage(errors.New("no prompt; give one as an argument, or - to read it from standard input"))
-	}
-	return prompt, nil
 }
 
 // piped reports whether standard input is a pipe or a file, not a terminal or /dev/null.

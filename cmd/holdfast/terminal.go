@@ -11,6 +11,7 @@ import (
 
 	"github.com/charmbracelet/log"
 	"github.com/muesli/termenv"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/holdfast-run/holdfast/tools/toolbox"
@@ -19,17 +20,18 @@ import (
 // terminal is where a command reads and writes. It is safe for concurrent use in what
 // it writes to err.
 type terminal struct {
-	in       io.Reader
-	out, err io.Writer
-	asks     bool // a person can be asked: input and error output are terminals
-	color    bool
+	in    io.Reader
+	out   *output
+	err   io.Writer
+	asks  bool // a person can be asked: input and error output are terminals
+	color bool
 
 	mu    sync.Mutex
 	lines *bufio.Reader
 }
 
 func newTerminal(in io.Reader, out, errw io.Writer) *terminal {
-	t := &terminal{in: in, out: out, err: errw}
+	t := &terminal{in: in, out: &output{w: out}, err: errw}
 	inTTY, errTTY := isTTY(in), isTTY(errw)
 	t.asks = inTTY && errTTY
 	t.color = errTTY && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && os.Getenv("TERM") != ""
@@ -55,6 +57,22 @@ func (t *terminal) logger(verbose bool) *slog.Logger {
 	return slog.New(h)
 }
 
+// output is standard output. It keeps the first error, so that a lost answer is not
+// reported as done.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // printf writes progress to standard error.
 func (t *terminal) printf(format string, args ...any) {
 	t.mu.Lock()
@@ -72,6 +90,15 @@ func (t *terminal) readLine() (string, error) {
 		return "", err
 	}
 	return strings.TrimSpace(s), nil
+}
+
+// forget drops what was typed before a question was shown: an answer must follow its
+// question.
+func (t *terminal) forget() {
+	t.lines = nil
+	if f, ok := t.in.(*os.File); ok {
+		_ = unix.IoctlSetInt(int(f.Fd()), unix.TCFLSH, unix.TCIFLUSH) // not a terminal: nothing was typed
+	}
 }
 
 // The styles of progress lines; plain where the terminal has no color.

@@ -231,11 +231,17 @@ func (c *Choice) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// The answers that no person gave.
+const (
+	ViaNever = "never" // the operator said to ask nobody
+	ViaError = "error" // the question could not be put
+)
+
 // Answer is what a person said, and what they were shown when they said it.
 type Answer struct {
 	Choice Choice
 	Who    string // account name
-	Via    string // "terminal", "script", "never"
+	Via    string // how: "terminal", "script", ViaNever or ViaError
 	Shown  string // the rendered question
 	Note   string // why, if they said
 }

@@ -74,7 +74,7 @@ func (r *run) confirm(ctx context.Context, prompt string, v agent.Verdict, verdi
 
 // askCall asks the user about one call.
 func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, verdict int64) (decision, error) {
-	d := decision{outcome: agent.Deny, by: "user", code: "user_denied", grant: agent.Grant{}}
+	d := decision{outcome: agent.Deny, by: "user", code: "user_denied"}
 	a, seq, err := r.ask(ctx, "call", agent.Question{
 		Call: &c, Effect: r.spec(c.Tool).Effect, Sinks: v.Sinks, Label: v.Label, Probs: v.Probs,
 		Reason: v.Reason, Votes: v.Votes, Grant: v.Grant,
@@ -83,10 +83,13 @@ func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, ve
 		return d, err
 	}
 	d.ref = seq
-	if a.Choice == agent.ChoiceOnce {
+	switch {
+	case a.Choice == agent.ChoiceOnce:
 		d.outcome, d.code, d.grant = agent.Allow, "", v.Grant
-	} else if a.Via == "never" {
-		d.code = "nobody_to_ask"
+	case a.Via == agent.ViaNever:
+		d.by, d.code = "policy", "nobody_to_ask"
+	case a.Via == agent.ViaError:
+		d.by, d.code = "error", "nobody_to_ask"
 	}
 	return d, nil
 }
@@ -106,7 +109,7 @@ func (r *run) ask(ctx context.Context, about string, q agent.Question, call [32]
 		return agent.Answer{}, 0, ctx.Err()
 	}
 	if err != nil {
-		a = agent.Answer{Choice: agent.ChoiceDeny, Via: "error", Note: err.Error()}
+		a = agent.Answer{Choice: agent.ChoiceDeny, Via: agent.ViaError, Note: err.Error()}
 	}
 	if a.Choice == agent.ChoiceSuspend {
 		return a, 0, &end{status: agent.StatusSuspended}
@@ -154,7 +157,7 @@ func (r *run) receive(ctx context.Context, o agent.Observation, ended int64) err
 	if err := r.label(ctx, agent.ToolResponse, s.Verdict, ended); err != nil {
 		return err
 	}
-	if err := r.taintBy(ctx, o.Call, ended); err != nil {
+	if err := r.taintBy(ctx, r.taintOf(o.Call), o.Call.ID, ended); err != nil {
 		return err
 	}
 	show, err := r.mayShow(ctx, o, s, ended)
@@ -188,17 +191,22 @@ func (r *run) mayShow(ctx context.Context, o agent.Observation, s agent.Screenin
 	return a.Choice == agent.ChoiceOnce, err
 }
 
-// taintBy marks the context as holding untrusted text from a call.
-func (r *run) taintBy(ctx context.Context, c agent.ToolCall, ref int64) error {
-	t := agent.TaintUntrusted
+// taintOf is what reading the response of a call does to the context.
+func (r *run) taintOf(c agent.ToolCall) agent.Taint {
 	if s := r.spec(c.Tool); s.Trusted || s.Effect == agent.Pure {
-		t = agent.TaintClean
+		return agent.TaintClean
 	}
+	return agent.TaintUntrusted
+}
+
+// taintBy records a taint, if it is worse than the context's. by is the call that
+// brought it, "" for none.
+func (r *run) taintBy(ctx context.Context, t agent.Taint, by string, ref int64) error {
 	worse := r.taint.Worse(t)
 	if worse == r.taint {
 		return nil
 	}
 	r.taint = worse
-	_, err := r.record(ctx, agent.Event{Ref: ref, Body: &agent.Tainted{Value: worse, By: c.ID}})
+	_, err := r.record(ctx, agent.Event{Ref: ref, Body: &agent.Tainted{Value: worse, By: by}})
 	return err
 }

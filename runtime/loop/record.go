@@ -10,7 +10,10 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
 
-var errTime = errors.New("time limit reached")
+var (
+	errTime  = errors.New("time limit reached")
+	errModel = errors.New("model failed")
+)
 
 // record commits one event and returns its position.
 func (r *run) record(ctx context.Context, e agent.Event) (int64, error) {
@@ -70,7 +73,7 @@ func (r *run) generate(ctx context.Context, q agent.Request) (agent.Turn, error)
 		return agent.Turn{}, err
 	}
 	if gerr != nil {
-		return agent.Turn{}, fmt.Errorf("generate %s: %w", q.Purpose, gerr)
+		return agent.Turn{}, fmt.Errorf("%w: generate %s: %w", errModel, q.Purpose, gerr)
 	}
 	turn.Gen = seq
 	return turn, nil
@@ -137,8 +140,8 @@ func (g generator) Generate(ctx context.Context, q agent.Request) (agent.Turn, e
 }
 
 // fatal reports whether an error from a judge ends the run rather than denying: the
-// ledger failed, a budget ended, or the run was interrupted.
+// ledger or the model failed, a budget ended, or the run was interrupted.
 func fatal(ctx context.Context, err error) bool {
 	var e *end
-	return errors.Is(err, ErrRecord) || errors.As(err, &e) || ctx.Err() != nil
+	return errors.Is(err, ErrRecord) || errors.Is(err, errModel) || errors.As(err, &e) || ctx.Err() != nil
 }

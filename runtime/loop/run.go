@@ -45,6 +45,7 @@ const (
 // Task is one request.
 type Task struct {
 	Prompt string
+	Data   string          // text that came with the request, such as a pipe; nobody's word, "" for none
 	Start  agent.RunStart  // Task, Limits and Frames are filled in by Run
 	Model  agent.ModelUsed // recorded as it is
 }
@@ -77,7 +78,7 @@ func Run(ctx context.Context, c Config, t Task) (Outcome, error) {
 
 	err = r.start(ctx, t)
 	if err == nil {
-		err = r.converse(ctx, t.Prompt)
+		err = r.converse(ctx, t)
 	}
 	return r.finish(ctx, err)
 }
@@ -179,13 +180,16 @@ func (r *run) start(ctx context.Context, t Task) error {
 
 // converse judges the prompt and takes steps until something ends the run. It always
 // returns an error, an *end where the run ended in order.
-func (r *run) converse(ctx context.Context, prompt string) error {
-	said, err := r.say(ctx, agent.Message{Role: agent.User, Text: prompt,
+func (r *run) converse(ctx context.Context, t Task) error {
+	said, err := r.say(ctx, agent.Message{Role: agent.User, Text: t.Prompt,
 		Origin: agent.Origin{Source: agent.SourceUser}}, 0)
 	if err != nil {
 		return err
 	}
-	if err := r.admit(ctx, prompt, said); err != nil {
+	if err := r.admit(ctx, t.Prompt, said); err != nil {
+		return err
+	}
+	if err := r.attach(ctx, t.Data, said); err != nil {
 		return err
 	}
 	for r.step = 1; ; r.step++ {
@@ -197,6 +201,20 @@ func (r *run) converse(ctx context.Context, prompt string) error {
 			return err
 		}
 	}
+}
+
+// attach adds data that came with the request. It is quoted like a tool response and
+// trusted as little: the request was judged, and its authority fixed, without it.
+func (r *run) attach(ctx context.Context, data string, said int64) error {
+	if data == "" {
+		return nil
+	}
+	if err := r.taintBy(ctx, agent.TaintUntrusted, "", said); err != nil {
+		return err
+	}
+	_, err := r.say(ctx, agent.Message{Role: agent.User, Text: frame.Data(frame.Nonce(data), data),
+		Origin: agent.Origin{Source: agent.SourceTool, Tool: "pipe"}}, said)
+	return err
 }
 
 // takeStep generates one turn and carries out its calls.
