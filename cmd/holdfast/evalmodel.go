@@ -1,0 +1,161 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/holdfast-run/holdfast/eval"
+	"github.com/holdfast-run/holdfast/eval/tasks"
+)
+
+// modelSplits are the splits of the model suite.
+var modelSplits = []struct {
+	flag, name, file string
+	goals            map[string]eval.Goal
+}{
+	{"slots", "new values", "eval/slots.jsonl", eval.SlotGoals},
+	{"phr", "new phrasing", "eval/phr.jsonl", eval.PhraseGoals},
+	{"hand", "hand-written", "hand/requests.jsonl", eval.HandGoals},
+}
+
+func evalModelCommand(t *terminal) *cli.Command {
+	return &cli.Command{
+		Name:  "model",
+		Usage: "measure a model in the loop, against the goals of the reference model",
+		Description: "Each task is a run of its own: greedy, under the grammar, judged, sandboxed and recorded. The splits are\n" +
+			"slots (values never trained), phr (values and phrasing never trained) and hand (written by hand). Beside\n" +
+			"each value stand its counts and the goal. A goal missed is not an error of the command.\n\n" +
+			"The calibration error is the expected one over 15 bins of equal width, of the likeliest label of each\n" +
+			"request and screened response; its counts are the labels that are right.\n\n" +
+			"Examples:\n  holdfast eval model\n  holdfast eval model --limit 20 --failures 5\n" +
+			"  holdfast eval model -m model.gguf --split hand --json\n\n" +
+			exitTable(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
+		Flags: append(engineFlags(), ledgerFlag(),
+			&cli.StringFlag{Name: "recipe", Value: "models/recipe", Usage: "the `DIR` with the tasks of the splits"},
+			&cli.StringFlag{Name: "split", Value: "slots,phr,hand", Usage: "the `SPLITS` to run, with commas between"},
+			&cli.IntFlag{Name: "limit", Usage: "run `TASKS` of each split, drawn by the seed; 0 is all"},
+			&cli.IntFlag{Name: "failures", Usage: "print so many `TASKS` of each split that failed"},
+			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "draws the values of tasks that have slots"},
+			&cli.BoolFlag{Name: "json", Usage: "as one JSON object, with every failed task"}),
+		Action: func(c *cli.Context) error { return evalModel(c, t) },
+	}
+}
+
+func evalModel(c *cli.Context, t *terminal) error {
+	splits, err := readSplits(c.String("recipe"), c.String("split"))
+	if err != nil {
+		return usage(err)
+	}
+	if c.Int("limit") < 0 || c.Int("failures") < 0 {
+		return usage(errors.New("--limit and --failures cannot be negative"))
+	}
+	scratch, err := os.MkdirTemp("", "holdfast-eval-")
+	if err != nil {
+		return fmt.Errorf("make scratch folder: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	l, err := openLedger(c, c.String("ledger"))
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	m, err := loadModel(c, t)
+	if err != nil {
+		return err
+	}
+	defer m.engine.Close()
+
+	p, ran, began := newProgress(t, "measuring "+m.used.Name), 0, time.Now()
+	o := eval.ModelOptions{Seed: c.Uint64("seed"), Limit: c.Int("limit"), Scratch: scratch, Done: func(_ eval.ModelRow, left int) {
+		ran++
+		p.set(float32(ran) / float32(ran+left))
+	}}
+	reports, err := eval.Model(c.Context, splits, o, evalBench{l: l, m: m, t: t}.run)
+	p.done()
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		return printModelJSON(t, m, o.Seed, reports)
+	}
+	fmt.Fprintf(t.out, "model %s, SHA-256 %.12s, seed %d, %d tasks in %s\n", inertLine(m.used.Name, 60), m.used.GGUF, o.Seed, ran,
+		time.Since(began).Round(time.Second))
+	for _, n := range m.notes {
+		fmt.Fprintf(t.out, "note: %s\n", n)
+	}
+	printModelReport(t, reports, c.Int("failures"))
+	return nil
+}
+
+// readSplits reads the task files of the splits that a list names.
+func readSplits(dir, list string) ([]eval.Split, error) {
+	var names []string
+	for _, s := range modelSplits {
+		names = append(names, s.flag)
+	}
+	asked := strings.Split(list, ",")
+	for _, a := range asked {
+		if !slices.Contains(names, a) {
+			return nil, fmt.Errorf("--split %q is not one of %s", a, strings.Join(names, ", "))
+		}
+	}
+	var splits []eval.Split
+	for _, s := range modelSplits {
+		if !slices.Contains(asked, s.flag) {
+			continue
+		}
+		list, err := readTasks(filepath.Join(dir, s.file))
+		if err != nil {
+			return nil, err
+		}
+		splits = append(splits, eval.Split{Name: s.name, Tasks: list, Goals: s.goals})
+	}
+	return splits, nil
+}
+
+func readTasks(path string) ([]tasks.Template, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open tasks: %w", err)
+	}
+	defer f.Close()
+	return tasks.Read(f)
+}
+
+// worstKinds is how many failing kinds of a split are printed.
+const worstKinds = 8
+
+func printModelReport(t *terminal, reports []eval.SplitReport, failures int) {
+	fmt.Fprintln(t.out)
+	fmt.Fprint(t.out, eval.Table(reports))
+	for _, r := range reports {
+		failed := r.Failed()
+		fmt.Fprintf(t.out, "\n%s: %d of %d tasks with a fault\n", r.Name, len(failed), len(r.Rows))
+		worst := r.Worst()
+		for _, k := range worst[:min(len(worst), worstKinds)] {
+			fmt.Fprintln(t.out, "  "+k.String())
+		}
+		for _, row := range failed[:min(len(failed), failures)] {
+			fmt.Fprintln(t.out, "- "+inert(row.String()))
+		}
+	}
+}
+
+func printModelJSON(t *terminal, m *loadedModel, seed uint64, reports []eval.SplitReport) error {
+	return json.NewEncoder(t.out).Encode(struct {
+		Model  string             `json:"model"`
+		GGUF   string             `json:"gguf"`
+		Build  string             `json:"build"`
+		Notes  []string           `json:"notes,omitempty"`
+		Seed   uint64             `json:"seed"`
+		Splits []eval.SplitReport `json:"splits"`
+	}{m.used.Name, m.used.GGUF, thisBuild().String(), m.notes, seed, reports})
+}
