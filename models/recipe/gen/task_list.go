@@ -87,6 +87,10 @@ func listDir(b *builder) error {
 		b.answer(b.failed("list "+d.path, r))
 		return nil
 	}
+	b.gist = append(b.gist, shown(r.text)...)
+	if r.text == "(empty)" {
+		b.gist = []string{"empty"}
+	}
 	b.answer(listing(d.path, r.text))
 	return nil
 }
@@ -128,6 +132,7 @@ func countDir(b *builder) error {
 	case len(files) == 0:
 		b.answer(folderName(d.path) + " holds no files: 0 files.")
 	default:
+		b.gist = append(b.gist, fmt.Sprintf("%d file%s", len(files), plural(len(files))))
 		b.answer(fmt.Sprintf("%s holds %s: %d file%s.", folderName(d.path), strings.Join(files, ", "), len(files), plural(len(files))))
 	}
 	return nil

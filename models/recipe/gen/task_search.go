@@ -130,6 +130,9 @@ func search(b *builder) error {
 		b.answer(b.failed("search "+d.path, r))
 		return nil
 	}
+	for _, h := range hits(r.text) {
+		b.gist = append(b.gist, h[1]+" line "+h[2])
+	}
 	b.answer(found(q, r.text))
 	return nil
 }

@@ -55,15 +55,21 @@ func (b *builder) writeAnswer(path, text, thought string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case !r.ok:
+	if !r.ok {
 		b.answer(b.failed("write "+path, r))
-	case strings.ContainsAny(text, "\n\""):
-		b.answer(fmt.Sprintf("I wrote the text to %s.", path))
-	default:
-		b.answer(fmt.Sprintf(`I wrote "%s" to %s.`, text, path))
+		return nil
 	}
+	b.gist = append(b.gist, path) // the text stands in the file
+	b.answer(wrote(path, text))
 	return nil
+}
+
+// wrote is the answer after a text was written.
+func wrote(path, text string) string {
+	if strings.ContainsAny(text, "\n\"") {
+		return fmt.Sprintf("I wrote the text to %s.", path)
+	}
+	return fmt.Sprintf(`I wrote "%s" to %s.`, text, path)
 }
 
 // copyValue: read a value from one file and write it to another.
