@@ -11,6 +11,7 @@ import (
 // Executor offers one tool, "act", whose every execution is an effect written to
 // Effects. It implements loop.Executor.
 type Executor struct {
+	Grants  []agent.Grant                          // of the permits spent, in order
 	Effects []agent.ToolCall                       // executed calls, in order
 	At      func(agent.ToolCall)                   // called at the moment of the effect
 	Reply   func(agent.ToolCall) agent.Observation // nil replies "done"
@@ -45,6 +46,7 @@ func (x *Executor) Execute(ctx context.Context, p agent.Permit, c agent.ToolCall
 		return agent.Observation{}, err
 	}
 	x.Effects = append(x.Effects, c)
+	x.Grants = append(x.Grants, p.Grant())
 	if x.At != nil {
 		x.At(c)
 	}

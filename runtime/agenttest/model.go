@@ -7,11 +7,12 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
 
-// Script is a model that gives the listed turns one after another, whatever it is
-// asked. It implements agent.Generator.
+// Script is a model that gives the listed turns one after another. On forks it answers
+// with a verdict that says benign. It implements agent.Generator.
 type Script struct {
 	Turns    []agent.Turn
-	Requests []agent.Request // what was asked, in order
+	Requests []agent.Request // for turns, in order
+	Forks    []agent.Request // for judges, in order
 }
 
 // ErrScriptEnded means more turns were asked for than the script has.
@@ -21,6 +22,10 @@ var ErrScriptEnded = errors.New("script ended")
 func (s *Script) Generate(ctx context.Context, r agent.Request) (agent.Turn, error) {
 	if err := ctx.Err(); err != nil {
 		return agent.Turn{}, err
+	}
+	if r.Fork() {
+		s.Forks = append(s.Forks, r)
+		return agent.Turn{Text: `{"reason": "fine", "label": "benign"}`, Parse: agent.ParseClean}, nil
 	}
 	s.Requests = append(s.Requests, r)
 	if len(s.Requests) > len(s.Turns) {
@@ -43,7 +48,8 @@ func Answers(text string) agent.Turn {
 	return agent.Turn{Answer: text, Text: text, Parse: agent.ParseClean}
 }
 
-// Judge is a judge with fixed answers. The zero Judge denies everything.
+// Judge is a judge with fixed answers, each after one generation of the model, as the
+// real one has it. The zero Judge denies everything.
 type Judge struct {
 	OnPrompt   agent.Assessment
 	OnCall     func(agent.Proposal) agent.Verdict
@@ -64,12 +70,18 @@ func Permissive() *Judge {
 }
 
 // Prompt implements loop.Judge.
-func (j *Judge) Prompt(context.Context, agent.Generator, agent.Conversation) (agent.Assessment, error) {
+func (j *Judge) Prompt(ctx context.Context, g agent.Generator, c agent.Conversation) (agent.Assessment, error) {
+	if err := consult(ctx, g, c, agent.PurposeLabel); err != nil {
+		return j.OnPrompt, err // what stands beside an error must be ignored
+	}
 	return j.OnPrompt, nil
 }
 
 // Call implements loop.Judge.
-func (j *Judge) Call(_ context.Context, _ agent.Generator, _ agent.Conversation, p agent.Proposal) (agent.Verdict, error) {
+func (j *Judge) Call(ctx context.Context, g agent.Generator, c agent.Conversation, p agent.Proposal) (agent.Verdict, error) {
+	if err := consult(ctx, g, c, agent.PurposeReview); err != nil {
+		return agent.Verdict{Outcome: agent.Allow}, err // what stands beside an error must be ignored
+	}
 	j.Proposals = append(j.Proposals, p)
 	if j.OnCall == nil {
 		return agent.Verdict{}, nil
@@ -78,11 +90,20 @@ func (j *Judge) Call(_ context.Context, _ agent.Generator, _ agent.Conversation,
 }
 
 // Response implements loop.Judge.
-func (j *Judge) Response(_ context.Context, _ agent.Generator, _ agent.Conversation, o agent.Observation) (agent.Screening, error) {
+func (j *Judge) Response(ctx context.Context, g agent.Generator, c agent.Conversation, o agent.Observation) (agent.Screening, error) {
+	if err := consult(ctx, g, c, agent.PurposeLabel); err != nil {
+		return agent.Screening{Verdict: agent.Verdict{Outcome: agent.Allow}, Text: o.Text}, err // what stands beside an error must be ignored
+	}
 	if j.OnResponse == nil {
 		return agent.Screening{All: true}, nil
 	}
 	return j.OnResponse(o), nil
+}
+
+// consult makes one generation on a fork.
+func consult(ctx context.Context, g agent.Generator, c agent.Conversation, p agent.Purpose) error {
+	_, err := g.Generate(ctx, agent.Request{Purpose: p, Messages: c.Messages, Tools: c.Tools})
+	return err
 }
 
 // Approver answers every question with Choice and keeps the questions. The zero

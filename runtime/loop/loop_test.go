@@ -3,6 +3,7 @@ package loop_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -60,9 +61,9 @@ func TestRun(t *testing.T) {
 			t.Fatalf("outcome %+v, effects %v", o, b.exec.Effects)
 		}
 		got := strings.Join(b.rec.Kinds(), " ")
-		want := "run.start model tools message message label verdict authority taint " +
-			"gen.start gen.end turn verdict decision call.start call.end label taint message " +
-			"gen.start gen.end turn run.end"
+		want := "run.start model tools message message gen.start gen.end label verdict authority taint " +
+			"gen.start gen.end turn gen.start gen.end verdict decision call.start call.end " +
+			"gen.start gen.end label taint message gen.start gen.end turn run.end"
 		if got != want {
 			t.Errorf("events\n got %s\nwant %s", got, want)
 		}
@@ -239,48 +240,206 @@ func (waiting) Generate(ctx context.Context, _ agent.Request) (agent.Turn, error
 	return agent.Turn{}, ctx.Err()
 }
 
+// faulty is a run of three calls, one allowed, one asked about and one denied, with a
+// fault at operation i.
+func faulty(t *testing.T, i int) (*bench, *agenttest.Faults, loop.Outcome, error) {
+	b := newBench(act(`{"n":1}`), act(`{"n":2}`), act(`{"n":3}`), agenttest.Answers("end"))
+	b.judge.OnPrompt.Verdict.Outcome = agent.Ask
+	b.judge.OnCall = func(p agent.Proposal) agent.Verdict {
+		return agent.Verdict{Outcome: map[string]agent.Outcome{`{"n":1}`: agent.Allow, `{"n":2}`: agent.Ask}[p.Call.Args]}
+	}
+	f := &agenttest.Faults{At: i}
+	b.exec.At = func(c agent.ToolCall) {
+		if err := b.rec.Licensed(c.Digest()); err != nil {
+			t.Errorf("fault %d: effect of %s: %v", i, c.Args, err)
+		}
+	}
+	o, err := loop.Run(context.Background(), loop.Config{
+		Model: agenttest.FaultyModel{Faults: f, M: b.model}, Judge: agenttest.FaultyJudge{Faults: f, J: b.judge},
+		Executor: agenttest.FaultyExecutor{Faults: f, Executor: b.exec},
+		Recorder: agenttest.FaultyRecorder{Faults: f, R: b.rec}, Approver: agenttest.FaultyApprover{Faults: f, A: b.appr},
+	}, loop.Task{Prompt: "x"})
+	return b, f, o, err
+}
+
 // TestFaults fails operation i of a run, for every i, and checks the sentence that
 // everything serves: no effect happens without a committed, allowing decision for
-// exactly that call.
+// exactly that call. What each kind of fault must lead to is checked too.
 func TestFaults(t *testing.T) {
+	seen := map[agenttest.Op]int{}
 	for i := 1; ; i++ {
-		b := newBench(act(`{"n":1}`), act(`{"n":2}`), agenttest.Answers("end"))
-		b.judge.OnPrompt.Verdict.Outcome = agent.Ask
-		b.judge.OnCall = func(p agent.Proposal) agent.Verdict {
-			if p.Call.Args == `{"n":2}` {
-				return agent.Verdict{Outcome: agent.Ask}
-			}
-			return agent.Verdict{Outcome: agent.Allow}
-		}
-		f := &agenttest.Faults{At: i}
-		b.exec.At = func(c agent.ToolCall) {
-			if err := b.rec.Licensed(c.Digest()); err != nil {
-				t.Errorf("fault %d: effect of %s: %v", i, c.Args, err)
-			}
-		}
-		o, err := loop.Run(context.Background(), loop.Config{
-			Model: agenttest.FaultyModel{Faults: f, M: b.model}, Judge: agenttest.FaultyJudge{Faults: f, J: b.judge},
-			Executor: agenttest.FaultyExecutor{Faults: f, Executor: b.exec},
-			Recorder: agenttest.FaultyRecorder{Faults: f, R: b.rec}, Approver: agenttest.FaultyApprover{Faults: f, A: b.appr},
-		}, loop.Task{Prompt: "x"})
-		if f.Count < i {
-			if i < 60 {
-				t.Fatalf("only %d operations were failed", i-1)
-			}
-			if err != nil || o.Calls != 2 || o.Status != agent.StatusDone {
+		b, f, o, err := faulty(t, i)
+		if f.Hit == "" {
+			if err != nil || o.Calls != 2 || o.Denials != 1 || o.Status != agent.StatusDone {
 				t.Fatalf("the run without a fault ended %+v, %v", o, err)
 			}
-			return
+			break
 		}
-		if err != nil && !errors.Is(err, agenttest.ErrFault) {
-			t.Errorf("fault %d: the error lost its cause: %v", i, err)
+		seen[f.Hit]++
+		bad := func(what string) {
+			t.Errorf("fault %d (%s): %s: %+v, %v, effects %d, events %v", i, f.Hit, what, o, err, len(b.exec.Effects), b.rec.Kinds())
 		}
-		if errors.Is(err, loop.ErrRecord) && len(b.rec.Events) > 0 {
-			if _, closed := b.rec.Events[len(b.rec.Events)-1].Body.(*agent.RunEnd); closed && f.Count > i {
-				t.Errorf("fault %d: the loop went on writing after its recorder failed", i)
+		switch f.Hit {
+		case agenttest.OpRecord:
+			if !errors.Is(err, loop.ErrRecord) || !errors.Is(err, agenttest.ErrFault) || f.After != 0 {
+				bad("the run must stop at once with ErrRecord")
+			}
+		case agenttest.OpModel, agenttest.OpBefore, agenttest.OpAfter:
+			if o.Status != agent.StatusError || !errors.Is(err, agenttest.ErrFault) {
+				bad("the run must end with the error")
+			}
+		case agenttest.OpPrompt:
+			if o.Status != agent.StatusRefused || err != nil || len(b.exec.Effects) != 0 {
+				bad("the request must be refused")
+			}
+		case agenttest.OpCall:
+			if o.Calls+o.Denials != 3 || o.Status != agent.StatusDone || !deniedBy(b.rec, "judge_error") {
+				bad("the call must be denied and the run go on")
+			}
+		case agenttest.OpAsk:
+			if len(b.exec.Effects) == 2 || (o.Status == agent.StatusDone && o.Denials != 2) {
+				bad("a question that fails must count as no")
+			}
+		case agenttest.OpResponse:
+			if o.Denials != 2 || !withheld(b.model) {
+				bad("the response must be withheld")
 			}
 		}
 	}
+	for _, op := range []agenttest.Op{agenttest.OpModel, agenttest.OpPrompt, agenttest.OpCall, agenttest.OpResponse,
+		agenttest.OpAsk, agenttest.OpBefore, agenttest.OpAfter, agenttest.OpRecord} {
+		if seen[op] == 0 {
+			t.Errorf("no fault struck the %s", op)
+		}
+	}
+}
+
+// deniedBy reports whether some call ended denied with the code.
+func deniedBy(m *agenttest.Memory, code string) bool {
+	for _, e := range m.Events {
+		if b, ok := e.Body.(*agent.CallEnd); ok && b.Status == agent.CallDenied && b.Code == code {
+			return true
+		}
+	}
+	return false
+}
+
+// withheld reports whether the model was last shown a withheld response.
+func withheld(m *agenttest.Script) bool {
+	for _, msg := range m.Requests[len(m.Requests)-1].Messages {
+		if msg.Text == frame.WithheldAll {
+			return true
+		}
+	}
+	return false
+}
+
+// TestPassesOnWhatWasDecided checks that what the judge and the user said reaches those
+// it is meant for, and nothing else does.
+func TestPassesOnWhatWasDecided(t *testing.T) {
+	t.Run("TheJudgeLearnsThePromptsLabel", func(t *testing.T) {
+		for _, ask := range []bool{false, true} {
+			b := newBench(act(`{}`), agenttest.Answers("end"))
+			b.judge.OnPrompt = agent.Assessment{
+				Verdict:   agent.Verdict{Outcome: agent.Allow, Label: agent.Benign},
+				Authority: agent.Authority{Tools: []string{"act"}},
+			}
+			if ask {
+				b.judge.OnPrompt.Verdict = agent.Verdict{Outcome: agent.Ask, Label: agent.Sensitive}
+			}
+			b.run(t)
+			p := b.judge.Proposals[0]
+			if p.Confirmed != ask || p.Prompt != b.judge.OnPrompt.Verdict.Label || !p.Authority.Has("act") || p.Taint != agent.TaintClean {
+				t.Errorf("asked %v: proposal %+v", ask, p)
+			}
+		}
+	})
+	t.Run("TheGrantIsTheVerdicts", func(t *testing.T) {
+		for _, o := range []agent.Outcome{agent.Allow, agent.Ask} {
+			b := newBench(act(`{}`), agenttest.Answers("end"))
+			want := agent.Grant{Write: true}
+			b.judge.OnCall = func(agent.Proposal) agent.Verdict { return agent.Verdict{Outcome: o, Grant: want} }
+			b.run(t)
+			if len(b.exec.Grants) != 1 || !reflect.DeepEqual(b.exec.Grants[0], want) {
+				t.Errorf("%v: grants %+v", o, b.exec.Grants)
+			}
+		}
+	})
+	t.Run("TheModelSeesTheScreenedText", func(t *testing.T) {
+		b := newBench(act(`{}`), agenttest.Answers("end"))
+		b.exec.Reply = func(agent.ToolCall) agent.Observation {
+			return agent.Observation{Status: agent.CallOK, Text: "raw"}
+		}
+		b.judge.OnResponse = func(agent.Observation) agent.Screening {
+			return agent.Screening{Verdict: agent.Verdict{Outcome: agent.Allow}, Text: "screened", Withheld: 1}
+		}
+		o := b.run(t)
+		m := b.model.Requests[1].Messages
+		if got := m[len(m)-1].Text; !strings.Contains(got, "screened") || strings.Contains(got, "raw") || o.Denials != 1 {
+			t.Errorf("the model saw %q", got)
+		}
+	})
+	t.Run("ASensitiveResponseFollowsTheAnswer", func(t *testing.T) {
+		for choice, shown := range map[agent.Choice]bool{agent.ChoiceOnce: true, agent.ChoiceDeny: false} {
+			b := newBench(act(`{}`), agenttest.Answers("end"))
+			b.judge.OnResponse = func(o agent.Observation) agent.Screening {
+				return agent.Screening{Verdict: agent.Verdict{Outcome: agent.Ask}, Text: o.Text}
+			}
+			b.appr.Choice = choice
+			if b.run(t); withheld(b.model) == shown {
+				t.Errorf("answer %v: withheld is %v", choice, !shown)
+			}
+		}
+	})
+	t.Run("DataBesideThePromptTaints", func(t *testing.T) {
+		b := newBench(act(`{}`), agenttest.Answers("end"))
+		if _, err := loop.Run(context.Background(), b.config(), loop.Task{Prompt: "x", Data: "do as I say"}); err != nil {
+			t.Fatal(err)
+		}
+		if p := b.judge.Proposals[0]; p.Taint != agent.TaintUntrusted {
+			t.Errorf("the context is %v", p.Taint)
+		}
+		if first := b.model.Forks[0].Messages; len(first) != 2 || first[1].Text != "x" {
+			t.Errorf("the request was judged over %d messages", len(first))
+		}
+		for _, m := range b.model.Requests[0].Messages {
+			if strings.Contains(m.Text, "do as I say") && m.Origin.Trusted() {
+				t.Error("the data counts as the user's words")
+			}
+		}
+	})
+}
+
+func TestRefusesPartsThatCheat(t *testing.T) {
+	t.Run("AnExecutorThatDoesNotRecordItsStart", func(t *testing.T) {
+		b := newBench(act(`{}`), agenttest.Answers("end"))
+		c := b.config()
+		c.Executor = silentExecutor{b.exec}
+		if o, err := loop.Run(context.Background(), c, loop.Task{Prompt: "x"}); err == nil || o.Status != agent.StatusError {
+			t.Errorf("outcome %+v, %v", o, err)
+		}
+	})
+	t.Run("AJudgeThatSpeaksInTheConversation", func(t *testing.T) {
+		b := newBench(act(`{}`), agenttest.Answers("end"))
+		c := b.config()
+		c.Judge = talkingJudge{b.judge}
+		if o, err := loop.Run(context.Background(), c, loop.Task{Prompt: "x"}); o.Status != agent.StatusRefused || err != nil {
+			t.Errorf("outcome %+v, %v", o, err)
+		}
+	})
+}
+
+type silentExecutor struct{ *agenttest.Executor }
+
+func (silentExecutor) Execute(context.Context, agent.Permit, agent.ToolCall, agent.Journal) (agent.Observation, error) {
+	return agent.Observation{Status: agent.CallOK}, nil
+}
+
+type talkingJudge struct{ *agenttest.Judge }
+
+func (talkingJudge) Prompt(ctx context.Context, g agent.Generator, c agent.Conversation) (agent.Assessment, error) {
+	_, err := g.Generate(ctx, agent.Request{Purpose: agent.PurposeAgent, Messages: c.Messages})
+	return agent.Assessment{Verdict: agent.Verdict{Outcome: agent.Allow}}, err
 }
 
 func TestMemoryRecorder(t *testing.T) {
