@@ -29,6 +29,14 @@ func benchModel(t testing.TB, kind ggufgen.Kind) string {
 	return path
 }
 
+// benchThreads is HOLDFAST_BENCH_THREADS, or all processors. On a machine with other work, fewer give steadier figures.
+func benchThreads() int {
+	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_BENCH_THREADS")); err == nil && n > 0 {
+		return n
+	}
+	return runtime.NumCPU()
+}
+
 // speeds are tokens a second.
 type speeds struct{ prompt, generate float64 }
 
@@ -63,7 +71,7 @@ func theirs(t testing.TB, model string, depth, n, out int, flash bool) speeds {
 	}
 	fa := map[bool]string{true: "on", false: "off"}[flash]
 	cmd := exec.Command(exe, "-m", model, "-p", strconv.Itoa(n), "-n", strconv.Itoa(out), "-d", strconv.Itoa(depth),
-		"-t", strconv.Itoa(runtime.NumCPU()), "-fa", fa, "-r", "1", "-o", "json")
+		"-t", strconv.Itoa(benchThreads()), "-fa", fa, "-r", "1", "-o", "json")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	b, err := cmd.Output()
@@ -107,7 +115,7 @@ func TestAgainstLlamaBench(t *testing.T) {
 	const n, out = 256, 48
 	for name, kind := range map[string]ggufgen.Kind{"Q4_K": ggufgen.Q4_K, "Q4_0": ggufgen.Q4_0} {
 		model := benchModel(t, kind)
-		e, err := inference.Open(t.Context(), model, inference.Options{Threads: runtime.NumCPU(), Context: 4096, ForkRoom: 256})
+		e, err := inference.Open(t.Context(), model, inference.Options{Threads: benchThreads(), Context: 4096, ForkRoom: 256})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -132,7 +140,7 @@ func TestAgainstLlamaBench(t *testing.T) {
 
 // BenchmarkGenerate measures generation through a session on a small wide model.
 func BenchmarkGenerate(b *testing.B) {
-	e := open(b, ggufgen.Spec{Width: 1024, Layers: 4, Heads: 16, Kind: ggufgen.Q4_0, Vocab: 32000}, inference.Options{Threads: runtime.NumCPU()})
+	e := open(b, ggufgen.Spec{Width: 1024, Layers: 4, Heads: 16, Kind: ggufgen.Q4_0, Vocab: 32000}, inference.Options{Threads: benchThreads()})
 	for name, grammar := range map[string]string{"Free": "", "Constrained": `root ::= "{\"text\":\"" [a-z ]* "\"}"`} {
 		b.Run(name, func(b *testing.B) {
 			s := start(b, e)

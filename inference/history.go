@@ -104,9 +104,11 @@ func spell(w *vocabulary, syms []symbol) string {
 	return b.String()
 }
 
-// messageAt returns the index of the message in which symbol at of the prompt lies, -1 if it lies in none.
+// messageAt returns the index of the message in which symbol at of the prompt lies, -1 if it lies in none. Prompts break
+// near their end as a rule, so the search goes backwards.
 func (g *generation) messageAt(prompt stream, at int) int {
-	for i := range g.r.Messages {
+	found := -1
+	for i := len(g.r.Messages) - 1; i >= 0; i-- {
 		part := g.r
 		part.Messages = g.r.Messages[:i+1]
 		p, err := g.s.e.render(part, false)
@@ -114,9 +116,10 @@ func (g *generation) messageAt(prompt stream, at int) int {
 			continue // some templates refuse a conversation that stops here
 		}
 		s, err := g.s.e.words.tokenize(p.segments)
-		if err == nil && commonLen(s.syms, prompt.syms) > at {
-			return i
+		if err != nil || commonLen(s.syms, prompt.syms) <= at {
+			break
 		}
+		found = i
 	}
-	return -1
+	return found
 }

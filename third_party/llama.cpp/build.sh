@@ -270,6 +270,14 @@ main() {
 	mkdir -p "$cache"
 	need git git; need sha512sum coreutils
 	if [ "$command" != source ]; then need cmake cmake; need ninja ninja-build; need gcc gcc; need g++ g++; fi
+	case ${GPU:-} in
+	vulkan)
+		need glslc glslc
+		[ -e /usr/include/vulkan/vulkan.h ] || missing+=(libvulkan-dev)
+		[ -d /usr/include/spirv ] || missing+=(spirv-headers)
+		;;
+	cuda) command -v nvcc >/dev/null 2>&1 || die "GPU=cuda needs nvcc of the CUDA toolkit on PATH" ;;
+	esac
 	install_missing
 	[ "$command" = key ] && { build_key; return; }
 
