@@ -27,7 +27,9 @@ func sandboxCommand(t *terminal) *cli.Command {
 				Name:      "run",
 				Usage:     "run a command in a cell, judged by you and recorded",
 				ArgsUsage: "-- COMMAND [ARG...]",
-				Description: "The cell sees the workspace as /work, read-only unless --write is given, and has no network.\n\n" +
+				Description: "The cell sees the workspace as /work, read-only unless --write is given, and has no network and\n" +
+					"no input. Output and errors are printed together when the command ends, as a model would see them:\n" +
+					"control characters spelled out, and cut in the middle beyond 8,000 bytes.\n\n" +
 					"Example:\n  holdfast sandbox run -C ~/project -- wc -l README.md\n\n" +
 					"The exit code is the command's own, or one of those below.",
 				CustomHelpTemplate: helpWithExits(exitUsage, exitSandbox, exitLedger, exitInterrupted),
