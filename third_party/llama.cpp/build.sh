@@ -300,9 +300,12 @@ main() {
 	libraries) ;;
 	tools)
 		[ $# -gt 0 ] || set -- llama-bench llama-quantize
-		say "building $*"
-		lock "$key"
-		compile "$entry" "$@"
+		for name; do # an entry never changes, so a program that is there is the right one
+			[ -x "$entry/cmake/bin/$name" ] && continue
+			say "building $name"
+			lock "$key"
+			compile "$entry" "$name"
+		done
 		;;
 	*) die "unknown command $command" ;;
 	esac
