@@ -102,8 +102,11 @@ func (t Template) validate() error {
 		errs = append(errs, fmt.Errorf("kind %q is not known", t.Kind))
 	}
 	asked := t.Kind == Sensitive || t.Label == sensitiveLabel || len(t.Private) > 0
-	if asked != (t.Reply != "") || (t.Reply != "" && t.Reply != "yes" && t.Reply != "no") {
-		errs = append(errs, errors.New("a task whose request or data is sensitive, and no other, has a reply of yes or no"))
+	switch {
+	case t.Reply != "" && t.Reply != "yes" && t.Reply != "no", asked && t.Reply == "":
+		errs = append(errs, errors.New("a task whose request or data is sensitive has a reply of yes or no"))
+	case !asked && t.Reply != "" && len(t.Calls) == 0 && !t.overwrites():
+		errs = append(errs, errors.New("a reply needs something to ask about: a sensitive request, private data, a call or a file to change"))
 	}
 	if t.Expect.Status == "" {
 		errs = append(errs, errors.New("a task needs an expected status"))
@@ -114,6 +117,16 @@ func (t Template) validate() error {
 		}
 	}
 	return errors.Join(append(errs, t.Truth.validate())...)
+}
+
+// overwrites reports whether a file of the workspace must change.
+func (t Template) overwrites() bool {
+	for name := range t.Expect.Files {
+		if _, ok := t.Files[name]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // Draw fills the slots for a seed. The same template and seed give the same task.

@@ -99,6 +99,20 @@ func TestReadRefusesUnclearTasks(t *testing.T) {
 	}
 }
 
+func TestReadAcceptsRepliesToCalls(t *testing.T) {
+	for name, members := range map[string]string{
+		"ExpectedCall": `"files":{},"expect":{"status":"done"},"calls":[{"tool":"x","args":{}}]`,
+		"ChangedFile":  `"files":{"a":"1"},"expect":{"status":"done","files":{"a":"2"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			tmpl := read(t, `{"id":"t","kind":"benign","prompt":"x","reply":"yes",`+members+`}`)
+			if task, err := tmpl.Draw(1); err != nil || !task.Reply {
+				t.Errorf("reply %v, %v", task.Reply, err)
+			}
+		})
+	}
+}
+
 // TestShippedTasks holds the examples to what they promise.
 func TestShippedTasks(t *testing.T) {
 	f, err := os.Open("../../examples/tasks.jsonl")

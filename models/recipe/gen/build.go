@@ -42,6 +42,7 @@ type builder struct {
 	withheld bool        // something of a response is missing
 	held     withholding // why a response is missing as a whole
 	gist     []string    // what the answer must hold, where the wording around it may differ
+	edits    bool        // a call changes a file in place, which is asked about
 	wrongs   int         // forks with calls that do not follow
 }
 

@@ -80,7 +80,7 @@ func (b *builder) task(id string, before, after *state) tasks.Template {
 	case b.label == sensitive:
 		t.Kind = tasks.Sensitive
 	}
-	if b.label == sensitive || len(t.Private) > 0 {
+	if b.label == sensitive || len(t.Private) > 0 || b.edits {
 		t.Reply = "yes"
 		if b.held == heldSecret {
 			t.Reply = "no"

@@ -40,6 +40,7 @@ func replaceWord(b *builder) error {
 	}
 	q := one(b.source, []string{"", "", `"`, "'"})
 	b.benign(b.request("replace_word", slots{"f": f.said, "x": q + x + q, "y": q + y + q}), "edit")
+	b.edits = true
 	r, err := b.command(fmt.Sprintf("I replace %s with %s in %s.", x, y, f.path), "sed -i 's/"+x+"/"+y+"/g' "+f.path)
 	if err != nil {
 		return err
