@@ -12,13 +12,14 @@ type Input struct {
 	Covered   bool         // the tool is in the set the request authorises
 	Sinks     agent.Source // least trusted source of the arguments that direct the effect
 
-	// Fresh says that the call is known to overwrite nothing and to stay in the
-	// workspace, so that a write can be undone without loss.
+	// Fresh says that what the user did not name of a write are new files that nothing
+	// runs, loads or obeys by their name.
 	Fresh bool
-	// OwnContent says that nothing in the content was taken verbatim from an untrusted
-	// source.
+	// OwnContent says that no text taken verbatim from an untrusted source can leave the
+	// machine with this call.
 	OwnContent bool
-	// Public says that no private data has been read in this run.
+	// Public says that no private data has been read in this run, or that none can leave
+	// the machine with this call.
 	Public bool
 
 	Written agent.Outcome // strictest of the written rules, Allow where none applies
@@ -123,7 +124,7 @@ func (in Input) sinksTrusted() bool {
 	return agent.Origin{Source: in.Sinks}.Trusted() && in.Sinks <= agent.SourceOperator
 }
 
-// undoable is rule 10: a write that the request authorised and that loses nothing.
+// undoable is rule 10: a write, which loses nothing, that the request authorised.
 func (in Input) undoable() bool { return in.Effect == agent.Write && in.Covered && in.Fresh }
 
 // taint reads a value outside the set as the worst.

@@ -9,58 +9,81 @@ import (
 	"github.com/holdfast-run/holdfast/safety/provenance"
 )
 
-// effect is the effect of one call of a tool. A tool that writes by running commands
-// only reads when every command of the call is known to: it then runs in a cell that
-// cannot write, so that a mistake here changes nothing.
-func effect(s agent.ToolSpec, sinks []agent.Sink) agent.Effect {
+// effect is the effect of one call of a tool. Nothing can undo what a cell did to the
+// workspace yet, so that a Write is only what loses nothing: a new file or folder, or a
+// line more in a file that the user named. A call of a tool that writes counts as
+// Irreversible if it may do anything else to what exists, and as a Read if all it does
+// is run commands that are known to read; it then runs in a cell that cannot write, so
+// that a mistake there changes nothing.
+func (g *Gate) effect(s agent.ToolSpec, sinks []agent.Sink, r *provenance.Record) agent.Effect {
 	if s.Effect != agent.Write {
 		return s.Effect
 	}
-	commands := 0
+	if len(sinks) == 0 {
+		return agent.Irreversible
+	}
+	worst := agent.Read
 	for _, k := range sinks {
-		if k.Role != agent.RoleCommand {
-			continue
+		e := agent.Irreversible
+		switch k.Role {
+		case agent.RoleCommand:
+			e = g.commandEffect(k.Value, r)
+		case agent.RolePath:
+			if g.absent(k.Value) {
+				e = agent.Write
+			}
 		}
-		if !provenance.ParseCommand(k.Value).Reads() {
-			return s.Effect
+		if e.Rank() > worst.Rank() {
+			worst = e
 		}
-		commands++
 	}
-	if commands == 0 {
-		return s.Effect
-	}
-	return agent.Read
+	return worst
 }
 
-// fresh reports whether a write is known to overwrite nothing: everything that directs
-// it and that the user did not name is the path of a file that does not exist.
-func (g *Gate) fresh(sinks []agent.Sink) bool {
-	if g.opts.Exists == nil {
+// commandEffect is Write for a command that only reads and adds, where every path it
+// adds is new and inert, or an inert file it appends to that the user named exactly.
+func (g *Gate) commandEffect(line string, r *provenance.Record) agent.Effect {
+	adds, ok := provenance.ParseCommand(line).Adds()
+	if !ok {
+		return agent.Irreversible
+	}
+	if len(adds) == 0 {
+		return agent.Read
+	}
+	made := map[string]bool{}
+	for _, a := range adds {
+		if !inert(a.Path, a.Folder) {
+			return agent.Irreversible
+		}
+		clean := path.Clean(a.Path)
+		keeps := a.Append && r.Origin(a.Path, agent.RolePath).Trusted() // new or not
+		if !keeps && (made[clean] || !g.absent(a.Path)) {
+			return agent.Irreversible
+		}
+		made[clean] = true
+	}
+	return agent.Write
+}
+
+// absent reports whether a path is known to name nothing in the workspace. One that
+// climbs is not: what it names depends on links.
+func (g *Gate) absent(p string) bool {
+	if g.opts.Exists == nil || !filepath.IsLocal(p) {
 		return false
 	}
-	for _, k := range sinks {
-		if k.Origin.Trusted() {
-			continue
-		}
-		if k.Role != agent.RolePath || !ordinary(k.Value) || g.opts.Exists(path.Clean(k.Value)) {
+	for _, part := range strings.Split(p, "/") {
+		if part == ".." {
 			return false
 		}
 	}
-	return true
+	return !g.opts.Exists(path.Clean(p))
 }
 
-// ordinary knows paths inside the workspace that nothing reads on its own. A new hidden
-// file or a new file of instructions may act later, outside this run.
-func ordinary(p string) bool {
-	if !filepath.IsLocal(p) {
-		return false
-	}
-	for _, part := range strings.Split(path.Clean(p), "/") {
-		if strings.HasPrefix(part, ".") {
-			return false
-		}
-		switch strings.ToLower(part) {
-		case "agents.md", "skill.md", "claude.md", "makefile", "gnumakefile":
+// fresh reports whether a write that loses nothing also adds nothing that acts later
+// without the user having named it.
+func fresh(sinks []agent.Sink) bool {
+	for _, k := range sinks {
+		if !k.Origin.Trusted() && (k.Role != agent.RolePath || !inert(k.Value, false)) {
 			return false
 		}
 	}

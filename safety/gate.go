@@ -20,8 +20,9 @@ type Options struct {
 	Reads      review.Mode       // how pure calls and reads are reviewed
 
 	// Exists reports whether a file of the workspace exists, by its path relative to
-	// it; it must say true when it cannot tell, and be safe for concurrent use. Nil
-	// means that no write is known to overwrite nothing.
+	// it; it must say true when it cannot tell, of links themselves and not of what they
+	// lead to, and be safe for concurrent use. Nil means that no write is known to lose
+	// nothing, so that every one is asked about.
 	Exists func(path string) bool
 }
 
@@ -58,21 +59,23 @@ func New(o Options) (*Gate, error) {
 
 var errNoGate = errors.New("the gate was not configured")
 
-// Prompt labels the user's request, the last message of c, and plans which effectful
-// tools it authorises. Malicious denies, sensitive asks, benign allows. What cannot be
-// labelled or planned is denied with the code judge_error; a failing generator is also
-// returned as the error.
+// Prompt labels the user's request, the last message of the user in c, and plans which
+// effectful tools it authorises. Both see only what the operator and the user wrote:
+// text of another origin may stand before or after the request, in any role, but no turn
+// may. Malicious denies, sensitive asks, benign allows. What cannot be labelled or
+// planned is denied with the code judge_error; a failing generator is also returned as
+// the error.
 func (g *Gate) Prompt(ctx context.Context, gen agent.Generator, c agent.Conversation) (agent.Assessment, error) {
 	if g.review == nil {
 		return agent.Assessment{Verdict: unjudged(errNoGate)}, nil
 	}
-	if n := len(c.Messages); n == 0 || c.Messages[n-1].Role != agent.User || !c.Messages[n-1].Origin.Trusted() {
+	if !requested(c) {
 		return agent.Assessment{Verdict: unjudged(errors.New("no request of the user to judge"))}, nil
 	}
 	o, err := g.review.Prompt(ctx, gen, c)
 	v := ofOpinion(o, "prompt")
 	if err != nil {
-		return agent.Assessment{Verdict: failed(v, err)}, broken(err)
+		return agent.Assessment{Verdict: failed(v, err)}, broken("label the request", err)
 	}
 	if v.Outcome == agent.Deny {
 		return agent.Assessment{Verdict: v}, nil
@@ -80,9 +83,19 @@ func (g *Gate) Prompt(ctx context.Context, gen agent.Generator, c agent.Conversa
 	tools, gens, err := g.review.Plan(ctx, gen, c)
 	v.Gens = append(v.Gens, gens...)
 	if err != nil {
-		return agent.Assessment{Verdict: failed(v, err)}, broken(err)
+		return agent.Assessment{Verdict: failed(v, err)}, broken("plan the request", err)
 	}
 	return agent.Assessment{Verdict: v, Authority: agent.Authority{Tools: effectful(c, tools)}}, nil
+}
+
+// requested reports whether the user said something that nothing has answered yet.
+func requested(c agent.Conversation) bool {
+	for _, m := range slices.Backward(c.Messages) {
+		if m.Role != agent.User || m.Origin.Trusted() {
+			return m.Role == agent.User
+		}
+	}
+	return false
 }
 
 // effectful keeps the tools that do more than read: nothing else needs authority.
@@ -113,10 +126,10 @@ func (g *Gate) Call(ctx context.Context, gen agent.Generator, c agent.Conversati
 	}
 	o, err := g.review.Call(ctx, gen, c, p.Call, mode)
 	if err != nil { // the review stays unknown, which denies
-		return failed(settle(in, sinks, o), err), broken(err)
+		return failed(settle(in, sinks, o, p.Spec), err), broken("review the call", err)
 	}
 	in.Review = o.Label
-	return settle(in, sinks, o), nil
+	return settle(in, sinks, o, p.Spec), nil
 }
 
 // Rules is the verdict of everything but the model: what Call would say if the review
@@ -127,18 +140,19 @@ func (g *Gate) Rules(c agent.Conversation, p agent.Proposal) agent.Verdict {
 		return unjudged(err)
 	}
 	in.Review = agent.Benign
-	return settle(in, sinks, review.Opinion{})
+	return settle(in, sinks, review.Opinion{}, p.Spec)
 }
 
 // settle turns the table's ruling into a verdict. The one thing ever granted is the
-// right to change the workspace, to a write that is not denied.
-func settle(in Input, sinks []agent.Sink, o review.Opinion) agent.Verdict {
+// right to change the workspace, to a call of a tool that writes there which does more
+// than read and is not denied.
+func settle(in Input, sinks []agent.Sink, o review.Opinion, s agent.ToolSpec) agent.Verdict {
 	r := Decide(in)
 	v := agent.Verdict{
 		Outcome: r.Outcome, Label: o.Label, Probs: o.Probs, Reason: o.Reason,
 		Votes: r.Votes, Code: r.Code, Sinks: sinks, Gens: o.Gens,
 	}
-	v.Grant.Write = r.Outcome != agent.Deny && in.Effect == agent.Write
+	v.Grant.Write = r.Outcome != agent.Deny && s.Effect == agent.Write && in.effectful()
 	return v
 }
 
@@ -155,13 +169,17 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (Input, []agent.Sin
 	in := Input{
 		Prompt: p.Prompt, Confirmed: p.Confirmed,
 		Taint:   p.Taint.Worse(provenance.Taint(c, fixedText)),
-		Effect:  effect(p.Spec, sinks),
+		Effect:  g.effect(p.Spec, sinks, rec),
 		Covered: p.Authority.Has(p.Call.Tool),
 		Sinks:   provenance.Least(sinks),
 		Public:  !provenance.Private(c),
 		Written: agent.Allow, // no written rules are loaded
 	}
-	in.Fresh = in.Effect == agent.Write && g.fresh(sinks)
+	in.Fresh = in.Effect == agent.Write && fresh(sinks)
+	if p.Spec.Effect == agent.Write { // whatever becomes of the workspace, nothing leaves it
+		in.OwnContent, in.Public = true, true
+		return in, sinks, nil
+	}
 	if in.outward() {
 		borrows, err := rec.Borrows(p.Call, p.Spec)
 		if err != nil {
@@ -222,11 +240,12 @@ func failed(v agent.Verdict, err error) agent.Verdict {
 	return v
 }
 
-// broken is the error to return beside a denial: that of the generator. An answer that
-// cannot be read, or a call that is not there, is a denial and nothing more.
-func broken(err error) error {
+// broken is the error to return beside a denial: that of the generator, such as
+// agent.ErrContext, by which the run may have to end. An answer that cannot be read, or a
+// call that is not there, is a denial and nothing more.
+func broken(doing string, err error) error {
 	if errors.Is(err, review.ErrUnreadable) || errors.Is(err, review.ErrNoCall) {
 		return nil
 	}
-	return err
+	return fmt.Errorf("%s: %w", doing, err)
 }

@@ -70,21 +70,21 @@ func (s *screener) screen(ctx context.Context) (agent.Screening, error) {
 	whole, err := s.label(ctx, s.o.Text)
 	v := ofOpinion(whole, "response")
 	if err != nil {
-		return withhold(failed(v, err)), broken(err)
+		return withhold(failed(v, err)), broken("label the response", err)
 	}
 	if whole.Label != agent.Malicious {
 		return agent.Screening{Verdict: v, Text: s.o.Text}, nil
 	}
 	text, n, left, err := s.redact(ctx)
 	if err != nil {
-		return withhold(failed(v, err)), broken(err)
+		return withhold(failed(v, err)), broken("label a piece of the response", err)
 	}
 	if n == 0 || left == 0 {
 		return withhold(v), nil
 	}
 	rest, err := s.label(ctx, text)
 	if err != nil {
-		return withhold(failed(v, err)), broken(err)
+		return withhold(failed(v, err)), broken("label the rest of the response", err)
 	}
 	again := ofOpinion(rest, "response.redacted")
 	v.Votes = append(v.Votes, again.Votes...)

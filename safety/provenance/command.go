@@ -15,7 +15,11 @@ type Command struct {
 type Word struct {
 	Text   string
 	Verb   string // the first word of the simple command this one belongs to
+	Part   int    // which simple command of the line this one belongs to, from 0
 	Target bool   // a file that output is redirected to
+	Append bool   // a Target that keeps what it held
+	Input  bool   // a file that input is redirected from
+	Loose  bool   // the shell may put something else in its place: a pattern, a tilde
 }
 
 // ParseCommand splits a command line. It never fails: what cannot be read is Opaque.
@@ -25,7 +29,7 @@ func ParseCommand(line string) Command {
 		s.next()
 	}
 	s.flush()
-	if len(s.out.Words) == 0 || s.target {
+	if len(s.out.Words) == 0 || s.target || s.input {
 		s.out.Opaque = true
 	}
 	return s.out
@@ -39,6 +43,11 @@ type splitter struct {
 	verb   bool   // the next word is the name of a command
 	name   string // of the simple command being read
 	target bool   // the next word is where output goes
+	append bool   // it is added to what is there
+	input  bool   // the next word is where input comes from
+	loose  bool   // the word has begun and holds a pattern or a tilde
+	quotes bool   // the word has begun and holds quotation marks
+	part   int
 	out    Command
 }
 
@@ -60,21 +69,28 @@ func (s *splitter) next() {
 		s.endSimple()
 	case '<':
 		s.flush()
-		if s.at < len(s.line) && strings.IndexByte("<(&>", s.line[s.at]) >= 0 {
+		if s.target || s.input || s.at < len(s.line) && strings.IndexByte("<(&>", s.line[s.at]) >= 0 {
 			s.out.Opaque = true
 		}
+		s.input = true
 	case '>':
 		s.redirect()
 	case '\'', '"':
 		s.quoted(c)
-	case '$', '`', '\\', '(', ')', '\r', 0:
+	case '$', '`', '\\', '(', ')':
 		s.out.Opaque = true
+	case '*', '?', '[', '~':
+		s.add(c)
+		s.loose = true
 	case '#', '{', '}', '!':
 		if !s.open || c == '{' { // a comment, a group, brace expansion, a negation
 			s.out.Opaque = true
 		}
 		s.add(c)
 	default:
+		if c < ' ' || c == 0x7F {
+			s.out.Opaque = true
+		}
 		s.add(c)
 	}
 }
@@ -103,21 +119,25 @@ func (s *splitter) quoted(q byte) {
 	if q == '"' && strings.ContainsAny(in, "$`\\") {
 		s.out.Opaque = true
 	}
-	s.open = true
+	s.open, s.quotes = true, true
 	s.word.WriteString(in)
 	s.at += i + 1
 }
 
-// redirect reads what follows a >. A copy of a descriptor (2>&1) writes nowhere new.
+// redirect reads what follows a >. A copy of a descriptor (2>&1) writes nowhere new; a
+// longer word behind >& may name a file.
 func (s *splitter) redirect() {
-	if n := s.word.String(); s.open && (n == "1" || n == "2") {
+	if n := s.word.String(); s.open && !s.quotes && (n == "1" || n == "2") {
 		s.word.Reset() // the number of a descriptor, not a word
 		s.open = false
 	}
 	s.flush()
-	s.skip('>')
+	if s.target || s.input {
+		s.out.Opaque = true
+	}
+	s.append = s.skip('>')
 	if s.skip('&') {
-		if !s.skip('1') && !s.skip('2') {
+		if s.append || !s.skip('1') && !s.skip('2') || s.at < len(s.line) && strings.IndexByte(" \t\n;|&<>", s.line[s.at]) < 0 {
 			s.out.Opaque = true
 		}
 		return
@@ -132,92 +152,27 @@ func (s *splitter) flush() {
 	if !s.open {
 		return
 	}
-	w := Word{Text: s.word.String(), Target: s.target}
+	w := Word{Text: s.word.String(), Part: s.part, Target: s.target, Append: s.target && s.append, Input: s.input, Loose: s.loose}
 	s.word.Reset()
-	s.open = false
+	s.open, s.loose, s.quotes = false, false, false
 	switch {
 	case s.target:
 		s.target = false
-		w.Verb = s.name
-		s.out.Writes = s.out.Writes || w.Text != "/dev/null"
+		s.out.Writes = s.out.Writes || w.Text != null
+	case s.input:
+		s.input = false
 	case s.verb:
 		s.name, s.verb = w.Text, false
-		w.Verb = s.name
-	default:
-		w.Verb = s.name
 	}
+	w.Verb = s.name
 	s.out.Words = append(s.out.Words, w)
 }
 
 func (s *splitter) endSimple() {
 	s.flush()
-	if s.target {
-		s.out.Opaque = true // > with nothing behind it
+	if s.target || s.input {
+		s.out.Opaque = true // a redirection with nothing behind it
 	}
 	s.verb, s.name = true, ""
+	s.part++
 }
-
-// readers only read what they are pointed at, whatever their arguments: none of them
-// has an option that writes a file or starts a program.
-var readers = set("basename cat cd cmp cut dirname du echo false grep head ls md5sum nl printf pwd " +
-	"realpath seq sha256sum stat tail tr true wc")
-
-// plain do what they say with the operands they are given, and no more.
-var plain = set("basename cat cd cmp cp cut df diff dirname du echo false grep head ls md5sum mkdir mv nl " +
-	"printf pwd realpath seq sha256sum sort stat tail touch tr true uniq wc")
-
-func set(words string) map[string]bool {
-	m := map[string]bool{}
-	for _, w := range strings.Fields(words) {
-		m[w] = true
-	}
-	return m
-}
-
-// Reads reports whether the command is known to do nothing but read.
-func (c Command) Reads() bool {
-	if c.Opaque || c.Writes {
-		return false
-	}
-	for _, w := range c.Words {
-		if !w.Target && !readers[w.Verb] {
-			return false
-		}
-	}
-	return true
-}
-
-// idle reports whether the word says nothing about what the command is aimed at: the
-// name of a plain command, or a simple flag or count of one.
-func (w Word) idle() bool {
-	switch {
-	case !plain[w.Verb]:
-		return false
-	case w.Target:
-		return w.Text == "/dev/null"
-	}
-	return w.Text == w.Verb || simpleFlag(w.Text) || len(w.Text) <= 6 && digits(w.Text)
-}
-
-// simpleFlag knows -la, -n5, -20 and --long-name; a flag that carries a value does not
-// pass.
-func simpleFlag(s string) bool {
-	if long, ok := strings.CutPrefix(s, "--"); ok {
-		return long != "" && strings.Trim(long, "abcdefghijklmnopqrstuvwxyz-") == ""
-	}
-	short, ok := strings.CutPrefix(s, "-")
-	if !ok || short == "" {
-		return false
-	}
-	letters := strings.TrimRight(short, "0123456789")
-	if len(letters) == len(short) {
-		return len(letters) <= 3 && alphabetic(letters)
-	}
-	return len(letters) <= 1 && alphabetic(letters)
-}
-
-func alphabetic(s string) bool {
-	return strings.Trim(strings.ToLower(s), "abcdefghijklmnopqrstuvwxyz") == ""
-}
-
-func digits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

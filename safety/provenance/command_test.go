@@ -2,6 +2,7 @@ package provenance_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -16,12 +17,41 @@ func TestParseCommandReads(t *testing.T) {
 		"": false, "   ": false, "rm a": false, "ls; rm a": false, "ls > out": false, "ls >> out": false, "ls >": false,
 		"cat $(x)": false, "cat `x`": false, "cat $HOME": false, "cat \"$X\"": false, "cat a &": false, "(ls)": false,
 		"cat <(x)": false, "cat << E": false, "ls # x": false, "{ ls; }": false, "ls {a,b}": false, "! ls": false,
-		"X=1 ls": false, "cat 'a": false, "ls \\\nrm": false, "sort a": false, "find . -delete": false,
+		"X=1 ls": false, "cat 'a": false, "ls \\\nrm": false, "find . -delete": false,
 		"ls\nrm a": false, "ls >| a": false, "ls >&f": false, "ls |& rm": false, "ls & rm a": false, "'l's; r'm' a": false,
 		"env rm a": false, "xargs rm": false, "/bin/ls": false,
+
+		"sort a": true, "sort -rn -k2,3 -t: a b": true, "uniq -c a": true, "diff -u a b": true, "find . -type f -name 'x*' -mtime -7": true,
+		"sort -o b a": false, "sort a -ob": false, "sort --output=b a": false, "sort -T d a": false, "sort *": false, "uniq a b": false,
+		"find . -exec rm": false, "find . -fprint a": false, "find * -name a": false, "diff --to-file=a b": false, "diff -l a b": false,
+		"< cat rm a": false, "cat < a | wc -l": true, "ls <": false, "ls < > a": false, "ls >&1x": false, "ls >>&1": false, "ls\x01a": false,
+		"mkdir a": false, "tee": true, "tee a": false,
 	} {
 		if got := provenance.ParseCommand(line).Reads(); got != want {
 			t.Errorf("%q reads: %v, want %v", line, got, want)
+		}
+	}
+}
+
+func TestCommandAdds(t *testing.T) {
+	for line, want := range map[string]string{
+		"ls": "[]", "ls 2> /dev/null": "[]", "ls > a": "[{a false false}]", "> a": "[{a false false}]", "ls >> a 2>> b": "[{a true false} {b true false}]",
+		"echo 'a b' > 'c d'": "[{c d false false}]", "mkdir -p a b/c": "[{a false true} {b/c false true}]", "touch a b": "[{a false false} {b false false}]",
+		"cp -v a b": "[{b false false}]", "cat a | tee b > c": "[{c false false} {b false false}]", "mkdir a && cp x a/y; ls\nwc a": "[{a false true} {a/y false false}]",
+		"cat *.txt > a": "[{a false false}]", "echo ~ > a": "[{a false false}]", "sort < b > a": "[{a false false}]", "cd a; ls": "[]",
+		"ls '2'> a": "[{a false false}]", "tee '2'>a": "[{a false false} {2 false false}]", "touch ''": "[{ false false}]",
+
+		"rm a": "no", "mv a b": "no", "ls; rm a": "no", "cd b; ls > a": "no", "ls > a*": "no", "ls > ~/a": "no", "cp a* b": "no", "cp -r a b": "no",
+		"cp -s a b": "no", "cp a b c": "no", "cp -t d a": "no", "touch -r a b": "no", "mkdir -m 777 a": "no", "tee -a b": "no", "touch -- a": "no",
+		"sort -o a b > c": "no", "< cat rm -rf a > b": "no", "X=1 ls > a": "no", "ls > $a": "no", "if ls > a": "no", "exec > a": "no", "ls > a &": "no",
+		"mkdir a b*": "no", "ln -s a b": "no", "sed -i s a": "no", "": "no",
+	} {
+		got := "no"
+		if adds, ok := provenance.ParseCommand(line).Adds(); ok {
+			got = fmt.Sprint(adds)
+		}
+		if got != want {
+			t.Errorf("%q adds %s, want %s", line, got, want)
 		}
 	}
 }
@@ -42,6 +72,9 @@ func TestCommandOrigin(t *testing.T) {
 		{"UsersVerbAndOperand", "touch a.txt, then chmod 600 a.txt", "chmod 600 a.txt", user},
 		{"NamedURL", "curl http://example.org/a and show it", "curl http://example.org/a", user},
 
+		{"LineBreakForBlank", "run: echo remember rm x", "echo remember\nrm x y", model},
+		{"BackticksForQuotes", `grep "rm -rf src" a.txt`, "grep `rm -rf src` a.txt", model},
+		{"OtherCase", "run Make Test", "make test", model},
 		{"VerbOfModel", "clean up a.txt", "rm a.txt", model},
 		{"FlagOfModel", "rm build please", "rm -rf build", model},
 		{"OperandOfModel", "copy a.txt", "cp a.txt b.txt", model},

@@ -103,7 +103,7 @@ func quote(r rune) bool {
 func bare(s string) string { return strings.Trim(Normal(s), "' ") }
 
 // named reports whether value stands in text as a whole: not inside a longer word,
-// path, address or URL. Both are in normal form. A value without a letter or a digit is
+// path, address or URL. It compares bytes. A value without a letter or a digit is
 // never named: dots and slashes stand everywhere.
 func named(text, value string) bool {
 	if !strings.ContainsFunc(value, wordRune) {
@@ -152,10 +152,11 @@ func wordRune(r rune) bool {
 	return r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
 }
 
-// joins reports whether a rune next to a value makes it part of a longer word. Scripts
+// joins reports whether a rune next to a value makes it part of a longer word. One
+// without width does: a name may hide in another. Scripts
 // without spaces set names in other scripts directly beside their own words.
 func joins(r, edge rune) bool {
-	return wordRune(r) && !(unicode.In(r, spaceless...) && edge < utf8.RuneSelf)
+	return widthless(r) || wordRune(r) && !(unicode.In(r, spaceless...) && edge < utf8.RuneSelf)
 }
 
 var spaceless = []*unicode.RangeTable{

@@ -2,8 +2,11 @@
 // the user's messages, to tool responses, or to nobody but the model, and reads the
 // taint of a conversation.
 //
-// Tracing is by value. A value the user wrote is the user's whatever tools say about
-// it; a value found in nobody's text was made by the model and is not trusted for that.
+// Tracing is by value. A value the user wrote, to the byte, is the user's whatever tools
+// say about it: calls are carried out as they stand, so that nothing which is folded
+// before it is compared may speak for them. What an untrusted text held is found through
+// every disguise that Normal takes off. A value found in nobody's text was made by the
+// model and is not trusted for that.
 // The system message names nothing. The package is pure: no input, no output, no
 // state but a Memo, which changes no result. A Record is used by one goroutine at a
 // time, everything else by any number.
@@ -18,6 +21,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
@@ -52,7 +56,7 @@ func Read(c agent.Conversation, memo *Memo) *Record {
 	for _, m := range c.Messages {
 		t := &text{raw: m.Text, memo: memo, origin: m.Origin}
 		switch {
-		case m.Role == agent.System || m.Role == agent.Assistant:
+		case own(m):
 		case m.Role == agent.User && m.Origin.Source == agent.SourceUser:
 			r.user = append(r.user, t)
 		case m.Role == agent.User && m.Origin.Source == agent.SourceOperator: // a frame
@@ -71,6 +75,13 @@ func Read(c agent.Conversation, memo *Memo) *Record {
 	return r
 }
 
+// own reports whether a message was written by the operator or the model themselves, in
+// their own role.
+func own(m agent.Message) bool {
+	return m.Role == agent.System && m.Origin.Trusted() ||
+		m.Role == agent.Assistant && (m.Origin.Trusted() || m.Origin.Source == agent.SourceModel)
+}
+
 // specOf returns the declaration of a tool, the zero one, which is the worst, if it is
 // not on offer.
 func specOf(c agent.Conversation, tool string) agent.ToolSpec {
@@ -83,13 +94,13 @@ func specOf(c agent.Conversation, tool string) agent.ToolSpec {
 }
 
 // Taint is the taint that the messages of a conversation give it: untrusted once a
-// response of a tool that is neither trusted nor pure was read, or a message of
-// unknown origin. It never says malicious: that a person released such a text is known
+// response of a tool that is neither trusted nor pure was read, or a message in any role
+// whose origin is not the operator, the user or, in its own role, the model. It never says malicious: that a person released such a text is known
 // to the run alone. Messages for which fixed holds are texts of the runtime.
 func Taint(c agent.Conversation, fixed func(text string) bool) agent.Taint {
 	for _, m := range c.Messages {
 		switch {
-		case m.Role == agent.System || m.Role == agent.Assistant || m.Origin.Trusted() && m.Role == agent.User:
+		case own(m) || m.Role == agent.User && m.Origin.Trusted():
 		case m.Role == agent.Tool && (fixed(m.Text) || harmless(specOf(c, m.Tool))):
 		default:
 			return agent.TaintUntrusted
@@ -146,25 +157,65 @@ func Least(sinks []agent.Sink) agent.Source {
 	return worst
 }
 
-// Origin traces one value that has the given role.
+// Origin traces one value that has the given role. It is the user's, or that of a tool
+// the operator trusts, only if one of their texts holds it to the byte: blanks around it
+// and one pair of quotation marks may be missing there, of a path nothing but ./ before
+// it, a slash behind it or a doubled one.
 func (r *Record) Origin(value string, role agent.ArgRole) agent.Origin {
-	if role == agent.RoleCommand {
+	switch role {
+	case agent.RoleCommand:
 		return r.command(value)
+	case agent.RolePath:
+		return r.path(value)
 	}
-	v := bare(value)
-	isPath := role == agent.RolePath
+	if o, ok := r.trusted(unquoted(value)); ok {
+		return o
+	}
+	return r.foreignOrigin(bare(value))
+}
+
+// path traces a path. One that climbs means what links make of it, and has no other
+// spelling; one that begins or ends in a blank, or holds a control character, is a text
+// cut wrongly and not what the user named.
+func (r *Record) path(value string) agent.Origin {
+	if strings.TrimSpace(value) != value || strings.ContainsFunc(value, unicode.IsControl) {
+		return r.foreignOrigin(bare(value))
+	}
+	spellings := []string{value}
+	if p := path.Clean(value); p != "." && !strings.Contains(p, "..") && !strings.Contains(value, "..") {
+		spellings = append(spellings, p, "./"+p, p+"/")
+	}
+	if o, ok := r.trusted(spellings...); ok {
+		return o
+	}
+	return r.foreignOrigin(bare(value))
+}
+
+// trusted finds one of the values, to the byte, in what the user or a trusted tool wrote.
+func (r *Record) trusted(values ...string) (agent.Origin, bool) {
 	for _, t := range r.user {
-		if named(t.normal(), v) || isPath && namesPath(t.normal(), path.Clean(v)) {
-			return agent.Origin{Source: agent.SourceUser}
+		if slices.ContainsFunc(values, func(v string) bool { return named(t.raw, v) }) {
+			return agent.Origin{Source: agent.SourceUser}, true
 		}
 	}
 	for _, t := range r.vouched {
-		if named(t.normal(), v) {
-			return t.origin
+		if slices.ContainsFunc(values, func(v string) bool { return named(t.raw, v) }) {
+			return t.origin, true
 		}
 	}
-	return r.foreignOrigin(v)
+	return agent.Origin{}, false
 }
+
+// unquoted takes blanks and one pair of quotation marks off a value.
+func unquoted(s string) string {
+	s = strings.Trim(s, blanks)
+	if n := len(s); n >= 2 && s[0] == s[n-1] && strings.IndexByte("'\"`", s[0]) >= 0 {
+		return s[1 : n-1]
+	}
+	return s
+}
+
+const blanks = " \t"
 
 // foreignOrigin finds the latest untrusted text that holds v.
 func (r *Record) foreignOrigin(v string) agent.Origin {
@@ -185,32 +236,13 @@ func holds(text, v string) bool {
 	return named(text, v)
 }
 
-// namesPath reports whether the text names a path in another spelling (./a, a/) or, for
-// a relative one, names each of its parts: "make b.txt in the folder a" names a/b.txt.
-func namesPath(txt, p string) bool {
-	if named(txt, p) || named(txt, "./"+p) || named(txt, p+"/") {
-		return true
-	}
-	if strings.HasPrefix(p, "/") || strings.HasPrefix(p, "..") || !strings.Contains(p, "/") {
-		return false
-	}
-	for _, part := range strings.Split(p, "/") {
-		if !named(txt, part) && !named(txt, part+"/") {
-			return false
-		}
-	}
-	return true
-}
-
 // command traces a command line. It is the user's if the user wrote all of it, or every
 // word that says what it is aimed at; else the worst origin among those words.
 func (r *Record) command(line string) agent.Origin {
-	v := bare(line)
-	for _, t := range r.user {
-		if named(t.normal(), v) {
-			return agent.Origin{Source: agent.SourceUser}
-		}
+	if o, ok := r.trusted(strings.Trim(line, blanks)); ok && o.Source == agent.SourceUser {
+		return o
 	}
+	v := bare(line)
 	c := ParseCommand(line)
 	if !c.Reads() { // a tool that spelled out what to run chose it, whoever named its words
 		if o := r.foreignOrigin(v); o.Source != agent.SourceModel {
@@ -286,7 +318,7 @@ func joined(v []any) (string, bool) {
 		if !ok {
 			return "", false
 		}
-		if s == "" || strings.ContainsAny(s, " \t\r\n;|&<>\"$`\\(){}#!*?[~") {
+		if s == "" || strings.ContainsAny(s, " \t\r\n;|&<>'\"$`\\(){}#!*?[~") {
 			s = "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 		}
 		words[i] = s
