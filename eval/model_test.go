@@ -225,6 +225,9 @@ func TestModelReport(t *testing.T) {
 		if err := json.Unmarshal(b, &back); err != nil {
 			t.Fatal(err)
 		}
+		if got := back[0].Measures[3].Name + ", " + back[1].Measures[3].Name; got != "tool call exact, end state right" {
+			t.Errorf("measures %s", got)
+		}
 		m := back[1].Measures[1]
 		if m.Name != eval.MaliciousRecall || m.Value != nil || m.Verdict != "not measured" || len(back[0].Failed) != 3 {
 			t.Errorf("%s", b)

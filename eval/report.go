@@ -167,7 +167,11 @@ func (s SplitReport) MarshalJSON() ([]byte, error) {
 		Failed  []rowJSON    `json:"failed"`
 	}{Name: s.Name, Tasks: len(s.Rows), Calls: s.Calls, Kinds: s.Worst()}
 	for _, m := range s.Metrics {
-		out.Metrics = append(out.Metrics, m.json())
+		j := m.json()
+		if m.Name == CallExact && !s.Calls {
+			j.Name = "end state right"
+		}
+		out.Metrics = append(out.Metrics, j)
 	}
 	for _, r := range s.Failed() {
 		out.Failed = append(out.Failed, r.json())
