@@ -129,6 +129,8 @@ source_dir() {
 	local dest=$cache/src-${PIN_TREE:0:12}-$(patches_digest) tmp tree
 	if [ -f "$dest/.verified" ] && [ -z "${LLAMA_CPP_SOURCE:-}" ]; then echo "$dest"; return; fi
 	tmp=$(mktemp -d "$cache/src.XXXXXX")
+	# shellcheck disable=SC2064
+	trap "rm -rf '$tmp'" EXIT # of the subshell this runs in
 	if [ -n "${LLAMA_CPP_SOURCE:-}" ]; then
 		from_directory "$LLAMA_CPP_SOURCE" "$tmp" || die "LLAMA_CPP_SOURCE=$LLAMA_CPP_SOURCE is not llama.cpp $PIN_TAG"
 	elif ! from_npm "$tmp" && ! from_upstream "$tmp"; then
