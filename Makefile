@@ -93,6 +93,10 @@ model-smoke: build ## the whole recipe at a tiny size, in minutes
 .PHONY: check
 check: lint test ## what a change must pass
 
+.PHONY: model-eval
+model-eval: build ## measure the embedded model in the real loop on its three splits (minutes)
+	@$(BIN) eval model --seed 1
+
 .PHONY: clean
 clean: ## remove what was built here; the native cache stays
 	@rm -rf bin tools/toolbox.bin
