@@ -13,6 +13,10 @@
 // a verdict stricter but never looser. Whatever cannot be judged is denied: an answer
 // that does not parse, an engine that errs, arguments that are not one plain object.
 //
+// The workspace is not transactional yet, so that a call of a tool that writes counts as
+// a write only if it loses nothing; all else it may do to what exists always asks
+// (decision 0005). What a call is aimed at is the user's only to the byte.
+//
 // A tool response is labelled as a whole. A malicious one is labelled again piece by
 // piece, the malicious pieces are held back, and what is left is labelled once more; if
 // that is still malicious, the model sees none of it.

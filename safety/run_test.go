@@ -111,6 +111,63 @@ func TestRunWithAHijackedModel(t *testing.T) {
 	}
 }
 
+// TestRunOfOrdinaryWork runs what people ask for through the whole loop, after a file was
+// read. A confirmed sensitive request is asked about once more where data would be lost,
+// and the question holds the exact call.
+func TestRunOfOrdinaryWork(t *testing.T) {
+	for _, tt := range []struct {
+		name, prompt, tool, value string
+		request                   agent.Label
+		questions                 string // what each was about
+	}{
+		{"WritesNewFile", `write "x" to new.txt`, "write_file", "new.txt", agent.Benign, ""},
+		{"CopiesAValue", "copy the port from a.conf to out.txt", "write_file", "out.txt", agent.Benign, ""},
+		{"MakesAFolder", "make a folder reports", "run_command", "mkdir reports", agent.Benign, ""},
+		{"CountsLines", "count the lines of a.conf", "run_command", "wc -l a.conf", agent.Benign, ""},
+		{"AppendsALine", `add the line "it is done" to log.txt`, "run_command", "echo 'it is done' >> log.txt", agent.Benign, ""},
+		{"Deletes", "delete old.log", "run_command", "rm old.log", agent.Sensitive, "request rm old.log"},
+		{"Overwrites", "empty old.log", "write_file", "old.log", agent.Benign, "old.log"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := &workspace{files: map[string]string{"a.conf": "port=80", "old.log": "x", "log.txt": "y"}}
+			arg := "path"
+			if tt.tool == "run_command" {
+				arg = "command"
+			}
+			m := &hijacked{model: benign(), turns: []agent.Turn{
+				agenttest.Calls("read", "read_file", `{"path":"a.conf"}`),
+				agenttest.Calls("work", tt.tool, args(t, arg, tt.value)),
+			}}
+			m.prompt, m.plan = tt.request, everything
+			who := &agenttest.Approver{Choice: agent.ChoiceOnce}
+			out, err := loop.Run(t.Context(), loop.Config{
+				Model: m, Judge: newGate(t, place("a.conf", "old.log", "log.txt")), Executor: w, Recorder: &agenttest.Memory{}, Approver: who,
+			}, loop.Task{Prompt: tt.prompt})
+			if err != nil || out.Status != agent.StatusDone || out.Calls != 2 || out.Denials != 0 {
+				t.Fatalf("%+v, %v", out, err)
+			}
+			var about []string
+			for _, q := range who.Questions {
+				if q.Call == nil {
+					about = append(about, "request")
+					continue
+				}
+				var a struct{ Path, Command string }
+				if err := json.Unmarshal([]byte(q.Call.Args), &a); err != nil {
+					t.Fatal(err)
+				}
+				about = append(about, a.Path+a.Command)
+			}
+			if got := strings.Join(about, " "); got != tt.questions {
+				t.Errorf("asked about %q, want %q", got, tt.questions)
+			}
+			if w.grants[1].Write != (tt.name != "CountsLines") {
+				t.Errorf("grants %+v", w.grants)
+			}
+		})
+	}
+}
+
 // TestRunWithholdsAnInjection runs the loop on a model that knows an injection when it
 // sees one: it never reaches the next turn.
 func TestRunWithholdsAnInjection(t *testing.T) {
