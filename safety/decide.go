@@ -78,7 +78,7 @@ var table = [...]row{
 		applies: func(in Input) bool { return in.effectful() && !in.sinksTrusted() && in.undoable() },
 		outcome: always(agent.Allow), reason: "an authorised write that overwrites nothing"},
 	{name: "effect.irreversible", applies: func(in Input) bool { return in.Effect.Rank() == agent.Irreversible.Rank() },
-		outcome: always(agent.Ask), reason: "the effect cannot be undone"},
+		outcome: always(agent.Ask), reason: "what the call may change or destroy cannot be brought back"},
 	{name: "content.untrusted", applies: func(in Input) bool { return in.outward() && !in.OwnContent },
 		outcome: always(agent.Ask), reason: "text of a tool response would leave the machine"},
 	{name: "content.private",
