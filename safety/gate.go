@@ -150,7 +150,7 @@ func settle(in Input, sinks []agent.Sink, o review.Opinion, s agent.ToolSpec) ag
 	r := Decide(in)
 	v := agent.Verdict{
 		Outcome: r.Outcome, Label: o.Label, Probs: o.Probs, Reason: o.Reason,
-		Votes: r.Votes, Code: r.Code, Sinks: sinks, Gens: o.Gens,
+		Votes: r.Votes, Code: r.Code, Sinks: sinks, Gens: o.Gens, Effect: in.Effect,
 	}
 	v.Grant.Write = r.Outcome != agent.Deny && s.Effect == agent.Write && in.effectful()
 	return v

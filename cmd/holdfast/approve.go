@@ -85,7 +85,7 @@ var effectWords = map[agent.Effect]string{
 	agent.SensitiveRead: "reads private data",
 	agent.Write:         "changes files of the workspace",
 	agent.Outward:       "sends something out of this machine",
-	agent.Irreversible:  "cannot be undone",
+	agent.Irreversible:  "may overwrite, move or remove data, which cannot be undone",
 }
 
 // question renders what a person is asked, in the runtime's words. Texts of the model,

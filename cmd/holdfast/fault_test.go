@@ -185,3 +185,17 @@ func TestOtherModels(t *testing.T) {
 		})
 	}
 }
+
+// TestSandboxRunSaysWhenACommandDidNotRun gives a command that no tool would take.
+func TestSandboxRunSaysWhenACommandDidNotRun(t *testing.T) {
+	ws := workspaceWith(t, nil)
+	long := "touch ran; : " + strings.Repeat("a", 5000)
+	got, stderr := code(t, holdfastProcess(t, t.TempDir(), "sandbox", "run", "--write", "-C", ws, "--", "/bin/sh", "-c", long))
+	if got != exitUsage {
+		t.Errorf("exit code %d\n%s", got, stderr)
+	}
+	oneClearLine(t, stderr, "longer than 4096")
+	if _, err := os.Stat(filepath.Join(ws, "ran")); err == nil {
+		t.Error("the command ran")
+	}
+}

@@ -57,14 +57,20 @@ func sandboxRun(c *cli.Context, t *terminal) error {
 	}
 	defer rec.Close()
 	command := quoteAll(c.Args().Slice())
-	code := exitInternal
+	code, refused := exitInternal, ""
 	out, err := loop.Run(c.Context, loop.Config{
 		Model: &operatorModel{command: command}, Judge: operatorJudge{c.Bool("write")},
 		Executor: at.tools, Recorder: rec, Approver: &approver{t, "never"},
 		Observe: func(e agent.Event) {
 			if b, ok := e.Body.(*agent.CallEnd); ok {
-				fmt.Fprintln(t.out, b.Out.String())
+				if b.Out != nil {
+					fmt.Fprintln(t.out, b.Out.String())
+				}
 				code = b.Exit
+				if b.Status != agent.CallOK && code == 0 {
+					code = exitInternal // a limit stopped it, or it did not run
+					refused = b.Code
+				}
 			}
 		},
 	}, loop.Task{Prompt: command, Start: agent.RunStart{Agent: "operator", Build: thisBuild().String()}})
@@ -74,7 +80,12 @@ func sandboxRun(c *cli.Context, t *terminal) error {
 	if out.Status != agent.StatusDone {
 		return silent{statusCode(out.Status)}
 	}
-	if code != 0 {
+	switch {
+	case refused == "bad_arguments":
+		return usage(errors.New("the command is longer than 4096 characters"))
+	case refused != "":
+		return &failure{code, fmt.Errorf("run command: it did not end by itself: %s", refused), ""}
+	case code != 0:
 		return silent{code}
 	}
 	return nil

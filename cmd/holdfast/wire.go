@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
@@ -137,11 +138,56 @@ func openSite(c *cli.Context) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := apart(dir, filepath.Dir(l.Path())); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
 	w, err := openWorkplace(c.Context, dir)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return &site{w, l}, nil
+}
+
+// apart refuses a workspace that holds the ledger or lies in its folder: tools could
+// read what was recorded before, or remove it. Folders are compared by identity, so
+// that no link or second mount of one passes.
+func apart(workspace, records string) error {
+	for _, pair := range [][2]string{{workspace, records}, {records, workspace}} {
+		in, err := within(pair[1], pair[0])
+		if err != nil {
+			return &failure{exitUsage, fmt.Errorf("compare workspace and ledger: %w", err), ""}
+		}
+		if in {
+			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the ledger %s, which tools must not see", workspace, records),
+				"choose a narrower folder with -C DIR, or keep the ledger elsewhere with --ledger FILE"}
+		}
+	}
+	return nil
+}
+
+// within reports whether path is dir or lies below it.
+func within(path, dir string) (bool, error) {
+	outer, err := os.Stat(dir)
+	if err != nil {
+		return false, err
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false, err
+	}
+	for {
+		inner, err := os.Stat(path)
+		if err != nil {
+			return false, err
+		}
+		if os.SameFile(outer, inner) {
+			return true, nil
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			return false, nil
+		}
+		path = up
+	}
 }
 
 func (s *site) begin(c *cli.Context) (*ledger.Run, error) {

@@ -77,6 +77,7 @@ type Verdict struct {
 	Votes   []Vote // every rule that applied; the strictest stands
 	Code    string // stable reason code of a denial, told to the model
 	Grant   Grant  // what an allowed call gets beyond the strict profile
+	Effect  Effect // of this very call, which may be worse than its tool's; unknown if not judged
 	Sinks   []Sink // where the arguments that direct the effect came from
 	Gens    []int64
 }

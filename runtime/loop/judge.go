@@ -76,7 +76,7 @@ func (r *run) confirm(ctx context.Context, prompt string, v agent.Verdict, verdi
 func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, verdict int64) (decision, error) {
 	d := decision{outcome: agent.Deny, by: "user", code: "user_denied"}
 	a, seq, err := r.ask(ctx, "call", agent.Question{
-		Call: &c, Effect: r.spec(c.Tool).Effect, Sinks: v.Sinks, Label: v.Label, Probs: v.Probs,
+		Call: &c, Effect: v.Effect, Sinks: v.Sinks, Label: v.Label, Probs: v.Probs,
 		Reason: v.Reason, Votes: v.Votes, Grant: v.Grant,
 	}, c.Digest(), verdict)
 	if err != nil {
