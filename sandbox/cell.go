@@ -162,7 +162,8 @@ func (c *cell) pass(p passed) (*os.File, error) {
 }
 
 // admit waits for the cell to stand, compares it with the plan, has that
-// recorded, and opens the barrier. It returns nil once the tool executes.
+// recorded, and opens the barrier. It returns nil once the tool executes, or
+// may be executing: what is not known counts as started.
 func (c *cell) admit(ctx context.Context) error {
 	deadline := time.Now().Add(setupTime)
 	ready, err := c.expect(ctx, c.control, stage.MsgReady, deadline)
@@ -195,9 +196,11 @@ func (c *cell) admit(ctx context.Context) error {
 	if _, err := c.barrier.Write([]byte{'G'}); err != nil {
 		return fmt.Errorf("open barrier: %w", err)
 	}
-	// recording may have taken its time
-	if err := c.executed(ctx, time.Now().Add(setupTime)); err != nil {
-		return c.interrupted(ctx, err)
+	if c.runner.opened != nil {
+		c.runner.opened()
+	}
+	if err := c.executed(); err != nil {
+		return err
 	}
 	c.result.Timings.Started = time.Since(c.begin)
 	return nil
@@ -247,21 +250,25 @@ func (c *cell) failed(m message) error {
 	return &SetupError{Op: m.code.String(), Index: m.index, Errno: m.errno(), What: c.plan.text(m.index)}
 }
 
-// executed waits for the barrier to close, which happens by exec alone, or for
-// the errno of a failed exec.
-func (c *cell) executed(ctx context.Context, deadline time.Time) error {
-	m, err := c.await(ctx, c.barrier, deadline)
-	switch {
-	case err == io.EOF:
-		return nil
-	case err != nil:
-		return fmt.Errorf("await exec: %w", err)
-	case m.kind == stage.MsgNoExec:
-		return &ExecError{c.spec.Argv[0], m.errno()}
-	case m.kind == stage.MsgFail:
-		return c.failed(m)
+// executed waits for the barrier to close, which happens by exec, or for the
+// word that no exec happened. The tool may run from now on, so the caller's
+// context is not heard here: it would leave open whether something happened.
+// Only a process that says so did not start; silence is no such word.
+func (c *cell) executed() error {
+	deadline := time.Now().Add(setupTime)
+	for {
+		m, err := receive(c.barrier, deadline)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(deadline):
+			continue // interrupt moved the deadline
+		case err != nil:
+			return nil
+		case m.kind == stage.MsgNoExec:
+			return &ExecError{c.spec.Argv[0], m.errno()}
+		case m.kind == stage.MsgFail:
+			return c.failed(m)
+		}
 	}
-	return fmt.Errorf("await exec: unexpected message %d", m.kind)
 }
 
 // drain starts to read both outputs and to feed stdin.

@@ -16,3 +16,6 @@ func ELF(code []byte) []byte {
 
 // Rewrite makes r change every encoded plan before it is recorded and used.
 func (r *Runner) Rewrite(f func([]byte) []byte) { r.rewrite = f }
+
+// Opened makes r call f whenever a tool was let go.
+func (r *Runner) Opened(f func()) { r.opened = f }

@@ -306,6 +306,36 @@ func TestCancelBeforeAndWhileBuilding(t *testing.T) {
 	}
 }
 
+// TestCancelAfterTheBarrierIsAResult: once the tool was let go it may run, so a
+// cancelled call that fails must not claim that it did not.
+func TestCancelAfterTheBarrierIsAResult(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	for range 20 {
+		ctx, cancel := context.WithCancel(context.Background())
+		r.Opened(cancel)
+		s, ran := trace(t)
+		rec := &recorder{}
+		res, err := r.Run(ctx, s, rec)
+		if err != nil || !rec.result.Started || rec.result.Err != "" {
+			t.Fatalf("got %v, ran %v, recorded %+v", err, ran(), rec.result)
+		}
+		if res.Limit != sandbox.LimitCancelled && (res.Exit != 0 || !ran()) {
+			t.Fatalf("limit %v, exit %d, ran %v", res.Limit, res.Exit, ran())
+		}
+	}
+}
+
+func TestCancelAfterTheBarrierKeepsTheExecError(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	ctx, cancel := context.WithCancel(context.Background())
+	r.Opened(cancel)
+	rec := &recorder{}
+	_, err := r.Run(ctx, sandbox.Spec{CallID: "x", Argv: []string{"/usr/bin/no-such-program"}}, rec)
+	if !errors.Is(err, sandbox.ErrExec) || rec.result.Started {
+		t.Fatalf("got %v, recorded %+v", err, rec.result)
+	}
+}
+
 // TestCellsRunInParallel has many cells of one runner at once, of two kinds.
 func TestCellsRunInParallel(t *testing.T) {
 	r := open(t, sandbox.Config{})

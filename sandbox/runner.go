@@ -24,8 +24,10 @@ type Runner struct {
 	// rewrite changes encoded plans; set by tests only, which thereby show
 	// that a damaged plan starts nothing.
 	rewrite func([]byte) []byte
-	mu      sync.RWMutex // held for reading while a cell is started
-	closed  bool
+	// opened is called when a barrier was opened; set by tests only.
+	opened func()
+	mu     sync.RWMutex // held for reading while a cell is started
+	closed bool
 }
 
 // New examines the machine and returns a Runner, or an *Error wrapping
@@ -109,8 +111,9 @@ func (r *Runner) launch(given []*os.File) (*os.Process, error) {
 func (r *Runner) Facts() Facts { return r.facts }
 
 // Run builds one cell, runs the command of s in it and waits until nothing of
-// it is left. rec must not be nil. When ctx ends, the cell is stopped and the
-// Result says so.
+// it is left. rec must not be nil. When ctx ends before the tool is let go, it
+// does not run and the error is that of ctx; when it ends later, the cell is
+// stopped and the Result says so, without an error.
 //
 // An error means that the tool did not run, with one exception: an ErrRecord
 // of step "finished" comes with the Result of a tool that ran.

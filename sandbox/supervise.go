@@ -5,6 +5,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"syscall"
 	"time"
@@ -89,8 +90,13 @@ func (c *cell) firstSample() time.Time {
 	return time.Now().Add(sampling)
 }
 
-// stop asks every process of the cell to end, then ends them.
+// stop asks every process of the cell to end, then ends them. A tool whose end
+// is already reported was not stopped.
 func (c *cell) stop(why LimitKind) {
+	if m, err := receive(c.control, time.Now().Add(time.Millisecond)); err == nil && m.kind == stage.MsgExit {
+		c.ended(m)
+		return
+	}
 	c.result.Limit = why
 	if c.command('T', grace) {
 		return
@@ -106,12 +112,14 @@ func (c *cell) kill(why LimitKind) {
 
 // command sends one letter to process 1 and waits for the tool to end.
 func (c *cell) command(letter byte, wait time.Duration) bool {
-	if _, err := c.control.Write([]byte{letter}); err != nil {
-		return true
-	}
+	_, gone := c.control.Write([]byte{letter})
 	deadline := time.Now().Add(wait)
 	for {
 		m, err := receive(c.control, deadline)
+		if err == io.EOF && gone == nil {
+			gone = err // the kernel says once that the letter was not read
+			continue
+		}
 		if err != nil {
 			return !errors.Is(err, os.ErrDeadlineExceeded)
 		}
