@@ -5,6 +5,7 @@ package sandbox
 import (
 	"fmt"
 	"maps"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +19,10 @@ func (r *Runner) approve(s Spec) (Facts, error) {
 	f := r.facts
 	f.Sources = map[string]Source{}
 	maps.Copy(f.Sources, r.facts.Sources)
+	table := sync.OnceValues(readMountTable)
 	for _, list := range [][]Mount{f.Config.ToolTrees, s.Mounts} {
 		for _, m := range list {
-			if err := approveSource(f, m.Source, "Mounts"); err != nil {
+			if err := approveSource(f, table, m.Source, "Mounts"); err != nil {
 				return f, err
 			}
 		}
@@ -30,7 +32,7 @@ func (r *Runner) approve(s Spec) (Facts, error) {
 		f.Identity = f.Config.RunAs
 	}
 	if s.Workspace != nil {
-		if err := approveSource(f, s.Workspace.Dir, "Workspace.Dir"); err != nil {
+		if err := approveSource(f, table, s.Workspace.Dir, "Workspace.Dir"); err != nil {
 			return f, err
 		}
 	}
@@ -60,7 +62,7 @@ func (r *Runner) settle(f *Facts, s Spec) {
 	}
 }
 
-func approveSource(f Facts, p, field string) error {
+func approveSource(f Facts, table func() (*mountTable, error), p, field string) error {
 	if _, ok := f.Sources[p]; ok {
 		return nil
 	}
@@ -82,6 +84,13 @@ func approveSource(f Facts, p, field string) error {
 	kind := st.Mode & unix.S_IFMT
 	if kind != unix.S_IFDIR && kind != unix.S_IFREG {
 		return &SpecError{field, fmt.Sprintf("%s is neither a directory nor a file", p)}
+	}
+	t, err := table()
+	if err != nil {
+		return fmt.Errorf("read the mount table: %w", err)
+	}
+	if err := t.onFiles(fd, p); err != nil {
+		return &SpecError{field, fmt.Sprintf("%s: %v", p, err)}
 	}
 	f.Sources[p] = Source{
 		Dev: uint64(st.Dev_major)<<32 | uint64(st.Dev_minor), Ino: st.Ino,

@@ -166,16 +166,35 @@ func (a *Attestation) mounts(c *cell, pid string) error {
 	if err != nil {
 		return err
 	}
-	return compareMounts(a.Mounts, c.plan.want.mounts)
+	if err := compareMounts(a.Mounts, c.plan.want.mounts); err != nil {
+		return err
+	}
+	d, err := readDisks()
+	if err != nil {
+		return &AttestError{"file systems", "a readable list", err.Error()}
+	}
+	return holdFiles(d, a.Mounts, c.plan.want.mounts)
+}
+
+// holdFiles refuses what has come to be mounted inside a source and shows the
+// kernel rather than files. The planned points themselves were approved.
+func holdFiles(d disks, found []MountFact, want []wantMount) error {
+	for _, m := range found {
+		if want[plannedAt(m, want)].point != m.Point && !d.holdsFiles(m.Type) {
+			return &AttestError{"mount " + m.Point, "a file system that holds files", m.Type}
+		}
+	}
+	return nil
 }
 
 // parseMounts reads the fields of mountinfo that matter here.
 func parseMounts(s string) ([]MountFact, error) {
 	var list []MountFact
 	for line := range strings.Lines(s) {
-		head, tail, ok := strings.Cut(strings.TrimSpace(line), " - ")
-		f, g := strings.Fields(head), strings.Fields(tail)
-		if !ok || len(f) < 6 || len(g) < 1 {
+		// the kernel escapes a space in a name, but no other white space
+		head, tail, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
+		f, g := strings.Split(head, " "), strings.Split(tail, " ")
+		if !ok || len(f) < 6 || g[0] == "" {
 			return nil, &AttestError{"mountinfo", "well-formed lines", strconv.Quote(line)}
 		}
 		if len(f) > 6 {

@@ -176,3 +176,30 @@ func TestMountComparison(t *testing.T) {
 		})
 	}
 }
+
+func TestUnknownFileSystemsHoldNoFiles(t *testing.T) {
+	d := disks{"ext4": true, "xfs": true}
+	for fstype, want := range map[string]bool{
+		"ext4": true, "tmpfs": true, "overlay": true, "fuse.sshfs": true, "fuseblk": true, "nfs4": true,
+		"proc": false, "sysfs": false, "devtmpfs": false, "devpts": false, "cgroup": false, "cgroup2": false,
+		"securityfs": false, "debugfs": false, "tracefs": false, "bpf": false, "mqueue": false, "configfs": false,
+		"fusectl": false, "binfmt_misc": false, "efivarfs": false, "pstore": false, "nsfs": false, "": false,
+		"nobody-knows": false,
+	} {
+		if d.holdsFiles(fstype) != want {
+			t.Errorf("%q: %v", fstype, !want)
+		}
+	}
+}
+
+func TestMountTableFields(t *testing.T) {
+	list, err := parseHostMounts("22 27 0:21 / /a\u3000b\\040c rw,relatime shared:1 master:2 - proc proc rw\n")
+	if err != nil || len(list) != 1 || list[0] != (hostMount{22, "/a\u3000b c", "proc"}) {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	for _, bad := range []string{"x\n", "22 27 0:21 / /a rw,relatime\n", "no 27 0:21 / /a rw - proc proc rw\n"} {
+		if _, err := parseHostMounts(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+}

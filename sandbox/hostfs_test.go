@@ -1,0 +1,108 @@
+//go:build linux && (amd64 || arm64)
+
+package sandbox_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-run/holdfast/sandbox"
+	"golang.org/x/sys/unix"
+)
+
+// refusedAsSource runs a call on dir, shown both ways, and wants a refusal that
+// names the file system.
+func refusedAsSource(t *testing.T, r *sandbox.Runner, dir, fstype string) {
+	t.Helper()
+	for name, s := range map[string]sandbox.Spec{
+		"written": writable(dir),
+		"read":    {Workspace: &sandbox.Workspace{Dir: dir}},
+		"mounted": {Mounts: []sandbox.Mount{{Source: dir, Target: "/opt/x"}}},
+	} {
+		s.CallID, s.Argv = "x", []string{"/bin/true"}
+		_, err := r.Run(t.Context(), s, sandbox.Discard)
+		if !errors.Is(err, sandbox.ErrSpec) || !strings.Contains(err.Error(), "("+fstype+")") {
+			t.Errorf("%s %s: got %v", dir, name, err)
+		}
+	}
+}
+
+// TestFacesOfTheKernelAreNoWorkspace: what is written in /proc or /dev acts on
+// the host, whoever writes.
+func TestFacesOfTheKernelAreNoWorkspace(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	for _, dir := range []string{"/proc", "/proc/self/fdinfo", "/proc/sys", "/sys", "/sys/kernel", "/dev", "/dev/pts", "/sys/fs/cgroup"} {
+		real, err := filepath.EvalSymlinks(dir)
+		if err != nil {
+			continue
+		}
+		t.Run(dir, func(t *testing.T) {
+			for name, s := range map[string]sandbox.Spec{
+				"written": writable(real),
+				"read":    {Workspace: &sandbox.Workspace{Dir: real}},
+				"mounted": {Mounts: []sandbox.Mount{{Source: real, Target: "/opt/x"}}},
+			} {
+				s.CallID, s.Argv = "x", []string{"/bin/true"}
+				_, err := r.Run(t.Context(), s, sandbox.Discard)
+				if !errors.Is(err, sandbox.ErrSpec) || !strings.Contains(err.Error(), "file system of the kernel") {
+					t.Errorf("%s: got %v", name, err)
+				}
+			}
+		})
+	}
+	t.Run("ButMemoryIs", func(t *testing.T) {
+		dir, err := os.MkdirTemp("/dev/shm", "holdfast")
+		if err != nil {
+			t.Skipf("UNTESTED(no /dev/shm: %v)", err)
+		}
+		defer os.RemoveAll(dir)
+		if res := sh(t, r, writable(dir), "echo x > f"); res.Exit != 0 {
+			t.Errorf("exit %d: %s", res.Exit, res.Stderr.Bytes())
+		}
+	})
+}
+
+// TestFacesOfTheKernelBelowAWorkspace: the same mounted somewhere below, before
+// the call is approved and after.
+func TestFacesOfTheKernelBelowAWorkspace(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("UNTESTED(needs root to mount)")
+	}
+	r := open(t, sandbox.Config{})
+	for name, at := range map[string]string{"Proc": "proc", "Sys": "sysfs"} {
+		t.Run(name, func(t *testing.T) {
+			work := realDir(t)
+			sub := filepath.Join(work, "a b")
+			if err := os.Mkdir(sub, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			mount := func() error { return unix.Mount("none", sub, at, 0, "") }
+			t.Cleanup(func() { unix.Unmount(sub, unix.MNT_DETACH) })
+			s := sandbox.Spec{CallID: "late", Argv: []string{"/bin/true"}, Workspace: &sandbox.Workspace{Dir: work}}
+			_, err := r.Run(t.Context(), s, &recorder{planned: func(sandbox.PlanRecord) error { return mount() }})
+			if !errors.Is(err, sandbox.ErrAttest) && !errors.Is(err, sandbox.ErrRefused) {
+				t.Errorf("mounted after the approval: got %v", err)
+			}
+			refusedAsSource(t, r, work, at)
+		})
+	}
+}
+
+// TestOddNamesAreWorkspaces: white space that the kernel does not escape in its
+// mount tables splits no field.
+func TestOddNamesAreWorkspaces(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	for _, name := range []string{"a b", "wide\u3000space", "nb\u00a0sp", "cr\rx", "vt\vx", "ff\fx", "nel\u0085x", "#hash",
+		"tab\tx", "line\nx", `back\040slash`, "trailing\u3000", "a - b"} {
+		dir := filepath.Join(realDir(t), name)
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if res := sh(t, r, writable(dir), "echo x > f && pwd"); res.Exit != 0 || out(res) != "/work\n" {
+			t.Errorf("%q: exit %d: %s", name, res.Exit, res.Stderr.Bytes())
+		}
+	}
+}
