@@ -83,7 +83,10 @@ func TestAttacks(t *testing.T) {
 			writable(work), []string{"special", "/work"}},
 		{"FS18 open a system file for writing", "EACCES", "", readOnly, []string{"openwrite", "/usr/bin/env"}},
 		{"FS18 map a read-only file shared", "EACCES", "EACCES", readOnly, []string{"shared", "/usr/bin/env"}},
-		{"FS18 write through /proc/self/mem", "ok file=0123456789a", "", readOnly, []string{"procmem", "/work/mine"}},
+		{"FS18 write through /proc/self/mem", "EROFS", "", readOnly, []string{"procmem", "/work/mine"}},
+		{"RS10 stay when memory runs out", "EROFS", "", readOnly, []string{"openwrite", "/proc/self/oom_score_adj"}},
+		{"FS25 PR12 leases and notices on files of the host", "EPERM EPERM EPERM", "", readOnly, []string{"lease", "/work/mine"}},
+		{"RS01 larger socket buffers", "EPERM EPERM EPERM EPERM", "", readOnly, []string{"buffers"}},
 		{"FS19 NW01 NW11 NW12 every socket family", "[EAFNOSUPPORT] stream=ok dgram=EPERM", "", readOnly, []string{"families"}},
 		{"FS26 devices", "fd full null random shm stderr stdin stdout urandom zero", "", readOnly, []string{"list", "/dev"}},
 		{"FS29 change modes of the system", "EROFS", "", readOnly, []string{"chmod", "/usr/bin/env"}},
@@ -123,6 +126,29 @@ func TestAttacks(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAttacksWorkOutside is the control of rows whose paths differ outside.
+func TestAttacksWorkOutside(t *testing.T) {
+	p := filepath.Join(realDir(t), "mine")
+	if err := os.WriteFile(p, []byte("0123456789abcdef"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for attempt, want := range map[string]string{"lease": "ok ok ok", "procmem": "ok file=0123456789a"} {
+		if got := outside(t, attempt, p); got != want {
+			t.Errorf("%s: got %q, want %q", attempt, got, want)
+		}
+	}
+}
+
+// TestShellsLiveWithReadOnlyProc: what ordinary tools do below /proc.
+func TestShellsLiveWithReadOnlyProc(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	res := sh(t, r, sandbox.Spec{}, "echo a > /dev/stdout; echo b > /proc/self/fd/1; echo c >> /dev/fd/1; echo d | cat /dev/stdin; "+
+		"echo e > /tmp/f; exec 7<>/tmp/f; echo f > /proc/self/fd/7; cat /tmp/f; sh -c 'exec 5</dev/null; ls /proc/self/fd >/dev/null && echo g'")
+	if out(res) != "a\nb\nc\nd\nf\ng\n" || res.Exit != 0 {
+		t.Errorf("exit %d: %q %s", res.Exit, out(res), res.Stderr.Bytes())
 	}
 }
 

@@ -77,6 +77,8 @@ func probes() []bpf.Input {
 	add(unix.SYS_IOCTL, 1, 0x5401, 0x5412, 0x541C, 0x541D, 0x5423, 0x541B, 0x40049409, 0xdead)
 	add(unix.SYS_PRCTL, 0, 1, 4, 8, 15, 24, 28, 35, 38, 47, 0x59616d61, 0x53564d41, 99)
 	add(unix.SYS_PERSONALITY, 0, 0, 8, 0xffffffff, 0x0400000, 0x0040000)
+	add(unix.SYS_SETSOCKOPT, 2, 7, 8, 9, 32, 33)
+	add(unix.SYS_FCNTL, 1, 0, 5, 6, 37, 1024, 1025, 1026, 1030, 1040)
 	add(unix.SYS_FCHMODAT, 2, 0o644, 0o4755, 0o2755, 0o1777)
 	add(unix.SYS_OPENAT, 2, 0, 0o100, 0o20000000)
 	for _, flags := range []uint64{0, 0o100, 0o101, 0o20200002} {

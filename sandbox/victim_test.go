@@ -166,6 +166,8 @@ var attempts = map[string]func([]string) string{
 	"different": kernelVerdicts,
 	"doctor":    doctor,
 	"special":   trySpecial,
+	"lease":     tryLease,
+	"buffers":   tryBuffers,
 }
 
 // tryCalls makes calls by name, all of which must be denied.
@@ -439,6 +441,39 @@ func trySpecial(a []string) string {
 	var out []string
 	for _, e := range append(errs, open2) {
 		out = append(out, name(e))
+	}
+	return strings.Join(out, " ")
+}
+
+// tryLease asks to be told, and waited for, when others touch a file; 4 is
+// DN_CREATE.
+func tryLease(a []string) string {
+	signal.Ignore(syscall.SIGIO)
+	fd, err := unix.Open(a[0], unix.O_RDONLY, 0)
+	if err != nil {
+		return name(err)
+	}
+	dir, err := unix.Open(filepath.Dir(a[0]), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return name(err)
+	}
+	set := func(fd, cmd, arg int) string {
+		_, err := unix.FcntlInt(uintptr(fd), cmd, arg)
+		return name(err)
+	}
+	return strings.Join([]string{set(fd, unix.F_SETLEASE, unix.F_RDLCK), set(fd, unix.F_SETLEASE, unix.F_UNLCK),
+		set(dir, unix.F_NOTIFY, 4)}, " ")
+}
+
+// tryBuffers asks for more kernel memory per socket.
+func tryBuffers([]string) string {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return name(err)
+	}
+	var out []string
+	for _, opt := range []int{unix.SO_SNDBUF, unix.SO_RCVBUF, unix.SO_SNDBUFFORCE, unix.SO_RCVBUFFORCE} {
+		out = append(out, name(unix.SetsockoptInt(pair[0], unix.SOL_SOCKET, opt, 8<<20)))
 	}
 	return strings.Join(out, " ")
 }

@@ -56,7 +56,7 @@ func (b *builder) view(s Spec, f Facts, l Limits) error {
 	v.tmpfs(HomeDir, 0o700, uint64(l.Scratch), attrNoSUID|attrNoDev)
 	v.dir("/proc")
 	b.add(op{code: stage.Proc, phase: 1, text: "proc"})
-	b.expect("/proc", "proc", attrNoSUID|attrNoDev|attrNoExec, false)
+	b.expect("/proc", "proc", attrTree|attrNoExec, false)
 	v.points = append(v.points, "/proc", WorkDir)
 	if err := v.mounts(slices.Concat(f.Config.ToolTrees, s.Mounts), f); err != nil {
 		return err

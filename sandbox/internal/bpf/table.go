@@ -50,7 +50,7 @@ var attributes = []string{
 }
 
 var descriptors = []string{
-	"dup", "dup2", "dup3", "pipe", "pipe2", "fcntl", "flock", "eventfd", "eventfd2", "signalfd",
+	"dup", "dup2", "dup3", "pipe", "pipe2", "flock", "eventfd", "eventfd2", "signalfd",
 	"signalfd4", "timerfd_create", "timerfd_settime", "timerfd_gettime",
 }
 
@@ -113,7 +113,7 @@ var ipc = []string{
 // What one does with a socket. Getting one is conditional.
 var sockets = []string{
 	"connect", "accept", "accept4", "bind", "listen", "sendto", "recvfrom", "sendmsg", "recvmsg",
-	"sendmmsg", "recvmmsg", "shutdown", "getsockname", "getpeername", "setsockopt", "getsockopt",
+	"sendmmsg", "recvmmsg", "shutdown", "getsockname", "getpeername", "getsockopt",
 }
 
 var sysinfo = []string{
@@ -144,6 +144,11 @@ func conditional() map[string]Rule {
 			{Arg: 0, Not: true, In: []uint32{syscall.AF_UNIX}, Then: Errno(syscall.EAFNOSUPPORT)},
 			{Arg: 1, Mask: 0xf, In: []uint32{syscall.SOCK_STREAM, syscall.SOCK_SEQPACKET}, Then: Allow},
 		}, Default: eperm},
+		// The kernel memory of a socket is bounded by what it is made with.
+		"setsockopt": {Cases: []Case{{Arg: 2, In: bufferSizes, Then: eperm}}, Default: Allow},
+		// A lease makes everyone else wait who opens the file, also where it is
+		// read-only here.
+		"fcntl": {Cases: []Case{{Arg: 1, In: leases, Then: eperm}}, Default: Allow},
 		// How a file comes to be, or gets its mode; see special.
 		"chmod": mode(1), "fchmod": mode(1), "fchmodat": mode(2), "fchmodat2": mode(2), "creat": mode(1),
 		"open": opening(1), "openat": opening(2),
@@ -167,6 +172,12 @@ func conditional() map[string]Rule {
 		"seccomp": {Cases: []Case{{Arg: 1, Mask: 8, In: []uint32{8}, Then: eperm}}, Default: Allow},
 	}
 }
+
+// SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE, whatever the level.
+var bufferSizes = []uint32{7, 8, 32, 33}
+
+// F_SETLEASE, F_NOTIFY, and the later F_SETDELEG.
+var leases = []uint32{1024, 1026, 1040}
 
 // special are the set-user-id and set-group-id bits. In a writable workspace
 // they would outlive the cell, on a file of the workspace's owner, who may be

@@ -174,7 +174,9 @@ static TEXT long op_tmpfs(const struct op *o, const char *path) {
 	return mnt < 0 ? mnt : attach(mnt, path);
 }
 
-/* A proc of the cell's own pid namespace with nothing but processes in it. */
+/* A proc of the cell's own pid namespace with nothing but processes in it. It
+ * is read-only: a tool may not take back, for one, that it is the first to go
+ * when memory runs out. */
 static TEXT long op_proc(const char *path) {
 	long fs = SYS(fsopen, w_proc_fs, FSOPEN_CLOEXEC);
 	if (fs < 0)
@@ -186,7 +188,7 @@ static TEXT long op_proc(const char *path) {
 		SYS(close, fs);
 		return r;
 	}
-	long mnt = make_mount(fs, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	long mnt = make_mount(fs, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	return mnt < 0 ? mnt : attach(mnt, path);
 }
 
