@@ -138,9 +138,37 @@ func TestForkBombIsBounded(t *testing.T) {
 func TestMemoryOfAllProcessesIsBounded(t *testing.T) {
 	r := open(t, sandbox.Config{})
 	s := sandbox.Spec{Limits: sandbox.Limits{Memory: 384 << 20, Time: 20 * time.Second}}
-	res := inside(t, r, s, "hogs", "120")
-	if res.Limit != sandbox.LimitMemory || res.Line() != "limit memory: stopped at 384 MiB. Process the data in smaller parts." {
-		t.Fatalf("limit %v, line %q, out %q %.300q", res.Limit, res.Line(), out(res), res.Stderr.Bytes())
+	for name, args := range map[string][]string{
+		"InProcesses":           {"hogs", "hog", "120"},
+		"BehindEndedThreads":    {"hogs", "headless", "120"},
+		"InSharedMemoryLetGoOf": {"sharer", "400"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res := inside(t, r, s, args...)
+			if res.Limit != sandbox.LimitMemory || res.Line() != "limit memory: stopped at 384 MiB. Process the data in smaller parts." {
+				t.Fatalf("limit %v, line %q, out %q %.300q", res.Limit, res.Line(), out(res), res.Stderr.Bytes())
+			}
+		})
+	}
+	t.Run("InSockets", func(t *testing.T) {
+		few, many := inside(t, r, s, "pairs", "100"), inside(t, r, s, "hogs", "pairs", "450")
+		if out(few) != "survived" || many.Limit != sandbox.LimitMemory {
+			t.Errorf("100 pairs: %q, limit %v; 1800 pairs: %q, limit %v", out(few), few.Limit, out(many), many.Limit)
+		}
+	})
+}
+
+// TestSharedPagesCountOnce: what processes share since a fork is not counted
+// for each.
+func TestSharedPagesCountOnce(t *testing.T) {
+	if _, err := os.Stat("/usr/bin/perl"); err != nil {
+		t.Skip("UNTESTED(perl is not installed)")
+	}
+	r := open(t, sandbox.Config{})
+	s := sandbox.Spec{Limits: sandbox.Limits{Memory: 256 << 20, Time: 20 * time.Second}}
+	res := sh(t, r, s, `exec perl -e '$x = "a" x 60_000_000; for (1..8) { fork or do { sleep 1; exit } } 1 while wait > 0; print "done"'`)
+	if out(res) != "done" {
+		t.Errorf("limit %v, out %q, %s", res.Limit, out(res), res.Stderr.Bytes())
 	}
 }
 

@@ -3,7 +3,6 @@
 package sandbox
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -49,60 +48,4 @@ func statusOf(pid string) (map[string]string, error) {
 		}
 	}
 	return m, nil
-}
-
-// memoryBelow adds up the resident memory of all descendants of a process, in
-// bytes. Processes that end meanwhile count nothing.
-func memoryBelow(pid int) int64 {
-	var sum int64
-	seen := map[int]bool{pid: true}
-	for queue := []int{pid}; len(queue) > 0 && len(seen) < 1<<16; {
-		p := queue[0]
-		queue = queue[1:]
-		sum += residentOf(p)
-		for _, child := range childrenOf(p) {
-			if !seen[child] {
-				seen[child] = true
-				queue = append(queue, child)
-			}
-		}
-	}
-	return sum
-}
-
-func residentOf(pid int) int64 {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
-	if err != nil {
-		return 0
-	}
-	f := bytes.Fields(b)
-	if len(f) < 2 {
-		return 0
-	}
-	pages, err := strconv.ParseInt(string(f[1]), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return pages * int64(os.Getpagesize())
-}
-
-// childrenOf lists the children of every thread of a process.
-func childrenOf(pid int) []int {
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return nil
-	}
-	var list []int
-	for _, t := range threads {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name()))
-		if err != nil {
-			continue
-		}
-		for _, f := range bytes.Fields(b) {
-			if n, err := strconv.Atoi(string(f)); err == nil {
-				list = append(list, n)
-			}
-		}
-	}
-	return list
 }

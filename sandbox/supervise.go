@@ -18,8 +18,10 @@ const (
 	grace = 2 * time.Second
 	// patience is what a killed cell gets to be gone.
 	patience = 3 * time.Second
-	// sampling is how often memory is added up where no cgroup counts it.
+	// sampling is how often memory is added up where no cgroup counts it, unless
+	// that takes longer than a tenth of the time; rarest bounds that.
 	sampling = 50 * time.Millisecond
+	rarest   = time.Second
 )
 
 // interrupt wakes whoever waits for a message; it is called from another
@@ -68,11 +70,12 @@ func (c *cell) supervise(ctx context.Context) {
 			c.stop(LimitTime)
 			return
 		case !next.IsZero() && !time.Now().Before(next):
-			if memoryBelow(c.init.PID) > c.plan.limits.Memory {
+			begin := time.Now()
+			if overMemory(c.init.PID, c.plan.limits.Memory) {
 				c.kill(LimitMemory)
 				return
 			}
-			next = time.Now().Add(sampling)
+			next = time.Now().Add(min(max(sampling, 10*time.Since(begin)), rarest))
 		}
 	}
 }

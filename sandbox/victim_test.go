@@ -156,6 +156,9 @@ var attempts = map[string]func([]string) string{
 	"nested":    tryNested,
 	"hog":       hog,
 	"hogs":      hogs,
+	"headless":  headless,
+	"sharer":    sharer,
+	"pairs":     pairs,
 	"mute":      mute,
 	"personal":  func([]string) string { return raw(unix.SYS_PERSONALITY, 0x0400000) },
 	"listener":  func([]string) string { return raw(unix.SYS_SECCOMP, 1, 8, 0) },
@@ -333,12 +336,57 @@ func hog(a []string) string {
 func hogs(a []string) string {
 	for range 4 {
 		cmd := exec.Command("/proc/self/exe")
-		cmd.Args = []string{victim, "hog", a[0]}
+		cmd.Args = append([]string{victim}, a...)
 		if err := cmd.Start(); err != nil {
 			return err.Error()
 		}
 	}
 	time.Sleep(time.Minute)
+	return "survived"
+}
+
+// headless touches memory in a process whose first thread has ended.
+func headless(a []string) string {
+	go hog(a)
+	for {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			unix.Syscall(unix.SYS_EXIT, 0, 0, 0)
+		}
+		runtime.UnlockOSThread()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// sharer fills shared memory and lets go of each page at once: the pages stay,
+// but are resident in no process.
+func sharer(a []string) string {
+	var mib int
+	fmt.Sscan(a[0], &mib)
+	b, err := unix.Mmap(-1, 0, mib<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_ANON)
+	if err != nil {
+		return name(err)
+	}
+	for part := b; len(part) > 0; part = part[4<<20:] {
+		for i := 0; i < 4<<20; i += 4096 {
+			part[i] = 1
+		}
+		unix.Madvise(part[:4<<20], unix.MADV_DONTNEED)
+	}
+	time.Sleep(2 * time.Second)
+	return "survived"
+}
+
+// pairs makes sockets, which the kernel keeps memory for.
+func pairs(a []string) string {
+	var n int
+	fmt.Sscan(a[0], &n)
+	for i := range n {
+		if _, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0); err != nil {
+			return fmt.Sprintf("%d: %s", i, name(err))
+		}
+	}
+	time.Sleep(time.Second)
 	return "survived"
 }
 
