@@ -39,6 +39,13 @@ func (r *Runner) approve(s Spec) (Facts, error) {
 	if f.UID == 0 {
 		r.settle(&f, s)
 	}
+	if s.Workspace != nil && s.Workspace.Write {
+		look := scan{id: f.Identity, left: r.most}
+		if err := look.workspace(s.Workspace.Dir); err != nil {
+			return f, err
+		}
+		f.Unscanned = look.partial
+	}
 	return f, nil
 }
 

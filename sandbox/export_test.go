@@ -19,3 +19,6 @@ func (r *Runner) Rewrite(f func([]byte) []byte) { r.rewrite = f }
 
 // Opened makes r call f whenever a tool was let go.
 func (r *Runner) Opened(f func()) { r.opened = f }
+
+// ScanAtMost lowers the bound of what is looked through in a workspace.
+func (r *Runner) ScanAtMost(n int) { r.most = n }

@@ -20,6 +20,9 @@ type Facts struct {
 
 	// Sources holds every mount source and workspace of this call by its path.
 	Sources map[string]Source
+	// Unscanned says that a workspace to be written could not be looked through
+	// in whole for set-user-id files of others.
+	Unscanned bool
 	// Identity is the host user the cell runs as.
 	Identity Identity
 }

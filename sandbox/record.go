@@ -35,7 +35,7 @@ type PlanRecord struct {
 // Degraded is an optional layer that a cell lacks or has only in part.
 type Degraded struct {
 	Layer string // "landlock", "cgroup", "time namespace", ...
-	State string // "absent", "approximate"
+	State string // "absent", "approximate", "partial"
 	Why   string
 }
 

@@ -20,6 +20,7 @@ type Runner struct {
 	own      map[string]uint64 // namespaces of the runner itself
 	idmaps   idmaps
 	launcher launcher
+	most     int // entries of a workspace that are looked through
 
 	// rewrite changes encoded plans; set by tests only, which thereby show
 	// that a damaged plan starts nothing.
@@ -82,7 +83,7 @@ func open(c Config) (*Runner, error) {
 	if err != nil {
 		l = launcher{-1}
 	}
-	return &Runner{facts: f, own: own, launcher: l}, nil
+	return &Runner{facts: f, own: own, launcher: l, most: maxScan}, nil
 }
 
 // Close releases what the Runner holds. Running cells are not affected; new
@@ -158,6 +159,10 @@ func degraded(f Facts) []Degraded {
 	}
 	if !f.PIDMax {
 		list = append(list, Degraded{"pid_max", "absent", "not a setting of each pid namespace here; RLIMIT_NPROC holds"})
+	}
+	if f.Unscanned {
+		list = append(list, Degraded{"privileged files", "partial",
+			"not all of the workspace could be looked through for set-user-id files of others"})
 	}
 	if f.Memory == "approximate" {
 		list = append(list, Degraded{"cgroup", "approximate", "data-size limits and sampling"})
