@@ -33,8 +33,8 @@ build: native ## build bin/holdfast
 
 .PHONY: run
 run: build ## build everything and run one task on the embedded model
-	@cp -rT examples/first "$${TMPDIR:-/tmp}/holdfast-first"
-	@$(BIN) run -C "$${TMPDIR:-/tmp}/holdfast-first" --ask never "what is the port in server.conf?"
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && cp examples/first/* "$$dir" && \
+	$(BIN) run -C "$$dir" --ask never "what is the port in server.conf?"
 
 .PHONY: examples
 examples: build ## run every example task and print expected against got (SEED=N repeats a draw)
