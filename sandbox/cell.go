@@ -84,7 +84,7 @@ func hint(err error) string {
 		return "holdfast sandbox doctor"
 	}
 	if e, ok := errors.AsType[*RefusedError](err); ok && e.Layer == idmapLayerName {
-		return "give the workspace to an ordinary user (chown), or run holdfast as its owner"
+		return idmapFix
 	}
 	return ""
 }
@@ -110,11 +110,12 @@ func (c *cell) start() error {
 		}
 		*mine = ours
 		theirs = append(theirs, other)
-		if c.facts.UID != 0 {
-			return nil
+		if c.facts.UID == 0 {
+			// a tool that opens /dev/stdout must own what is there; where the
+			// identity cannot be had at all, the stage says so
+			_ = other.Chown(c.facts.Identity.UID, c.facts.Identity.GID)
 		}
-		// a tool that opens /dev/stdout must own what is there
-		return other.Chown(c.facts.Identity.UID, c.facts.Identity.GID)
+		return nil
 	}
 	for _, ch := range []struct {
 		mine **os.File

@@ -12,7 +12,8 @@ type Config struct {
 	RunAs     Identity // only for a runner that is root
 	MaxLimits Limits   // zero fields: four times DefaultLimits
 	// RequireCgroup refuses to run where memory can only be bounded
-	// approximately, by data size and sampling.
+	// approximately, by data size and sampling. As no cgroup is used yet, that
+	// is everywhere.
 	RequireCgroup bool
 }
 

@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // prove builds one cell and runs a program of a few bytes in it.
@@ -95,21 +98,44 @@ func Doctor(ctx context.Context) Report {
 }
 
 // optional adds the optional layers, none of which is built yet or complete.
+// Partial means that no profile requires them, not that they are half there.
 func optional(rep Report, f Facts) Report {
 	if f.Memory == "approximate" {
-		rep.Layers = append(rep.Layers, Layer{"cgroup", Partial, "no delegated cgroup in use",
-			"exact memory accounting; data-size limits and sampling stand in", ""})
+		rep.Layers = append(rep.Layers, Layer{"cgroup", Partial,
+			"absent: not used yet; memory is bounded by data-size limits and sampling",
+			"exact memory accounting, kernel memory in it, and a bound on CPU time of the cell as a whole", ""})
 	}
 	for _, d := range degraded(f) {
 		if d.State == "absent" {
-			rep.Layers = append(rep.Layers, Layer{d.Layer, Partial, d.Why, "a second line of defence", ""})
+			rep.Layers = append(rep.Layers, Layer{d.Layer, Partial, "absent: " + d.Why, lostWithout[d.Layer], ""})
 		}
 	}
 	return rep
 }
 
+// lostWithout says what is lost without an optional layer.
+var lostWithout = map[string]string{
+	"landlock": "a second line of defence behind the mount view; a cell that may only read its workspace can write " +
+		"into named pipes that lie in it",
+	"time namespace":        "hiding how long the machine has been up",
+	"denial log":            "a record of the system calls that were denied; they are denied all the same",
+	"workspace transaction": "undo and atomicity of what a call writes, and a bound on the disk space it takes",
+	"pid_max":               "a second bound on the number of processes",
+}
+
 // cellLayerNames are the layers that building a cell proves, in order.
 var cellLayerNames = []string{"user namespace", "mount view", "proc", "identity", "seccomp", "attestation", imageLayerName}
+
+// cellEvidence is what the cell that was built showed of each.
+var cellEvidence = map[string]string{
+	"user namespace": "a cell was built in namespaces of its own",
+	"mount view":     "its mount table is as planned",
+	"proc":           "it has a read-only proc of its own",
+	"identity":       "it runs without capabilities, as an ordinary user",
+	"seccomp":        "its system-call filter is in force",
+	"attestation":    "the kernel confirmed all of this",
+	imageLayerName:   "it executed a program from memory",
+}
 
 // imageLayerName is the layer that executes programs from memory.
 const imageLayerName = "program image"
@@ -130,7 +156,7 @@ func cellLayers(f Facts, err error) []Layer {
 		case bad >= 0 && i > bad:
 			list = append(list, Layer{n, Missing, "not reached", "every profile", ""})
 		default:
-			list = append(list, Layer{Name: n, State: Ready, Evidence: "a cell was built and inspected"})
+			list = append(list, Layer{Name: n, State: Ready, Evidence: cellEvidence[n]})
 		}
 	}
 	return list
@@ -160,7 +186,7 @@ func blameStep(op string) (int, string) {
 	case "UNSHARE", "MAP", "BOUNDS", "stage":
 		return 0, "in a container, allow user namespaces: its seccomp profile must permit clone, unshare and mount"
 	case "PROC":
-		return 2, "in a container, /proc is masked: start it with --security-opt systempaths=unconfined"
+		return 2, "in a container, /proc is masked: start it with --security-opt systempaths=unconfined (podman: unmask=ALL)"
 	case "KEYRING", "RLIMIT", "CAPS", "NNP", "CLOSE", "UMASK", "CHDIR":
 		return 3, "in a container, its seccomp profile must permit keyctl and prctl"
 	case "SECCOMP":
@@ -169,15 +195,40 @@ func blameStep(op string) (int, string) {
 	return 1, "in a container, its seccomp profile must permit the mount calls"
 }
 
-// idmapLayer tells a root runner whether root's workspaces can be shifted.
+// idmapFix is what helps a runner that is root and a workspace that is root's,
+// on a file system whose mounts cannot be shifted.
+const idmapFix = "give the workspace to an ordinary user (chown -R), whom the cell then runs as, " +
+	"or move it to a file system with idmapped mounts, such as ext4, xfs or btrfs, not overlay"
+
+// idmapLayer tells a root runner whether root's workspaces can be shifted: it
+// shifts a directory, which is never attached anywhere.
 func idmapLayer(r *Runner, f Facts) []Layer {
 	if f.UID != 0 || r == nil {
 		return nil
 	}
-	const name = idmapLayerName
-	if _, err := r.idmaps.get(r.launcher, Identity{nobody, nobody}); err != nil {
-		return []Layer{{name, Partial, err.Error(), "workspaces that belong to root",
-			"run holdfast as an ordinary user"}}
+	dir, err := os.MkdirTemp("", "holdfast-doctor")
+	if err == nil {
+		defer os.Remove(dir)
+		err = r.tryShift(dir)
 	}
-	return []Layer{{Name: name, State: Ready, Evidence: "an id mapping was made"}}
+	parent := filepath.Dir(dir)
+	if err != nil {
+		return []Layer{{idmapLayerName, Partial, err.Error(), "workspaces that belong to root, on file systems like that of " + parent,
+			idmapFix}}
+	}
+	return []Layer{{Name: idmapLayerName, State: Ready, Evidence: "a directory in " + parent + " was shifted; other file systems may refuse"}}
+}
+
+// tryShift makes a shifted mount of dir and lets go of it.
+func (r *Runner) tryShift(dir string) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	fd, err := r.detach(passed{source: dir, attr: attrTree}, Facts{
+		Identity: Identity{nobody, nobody}, Sources: map[string]Source{dir: {Shifted: true}}})
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err
 }

@@ -4,13 +4,16 @@ package sandbox_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/holdfast-run/holdfast/sandbox"
+	"golang.org/x/sys/unix"
 )
 
 // restricted runs the doctor below a shell that first takes something away, in
@@ -52,8 +55,63 @@ func TestDoctorOnThisMachine(t *testing.T) {
 			t.Errorf("%s is %v", n, names[n])
 		}
 	}
-	if names["landlock"] != sandbox.Partial {
-		t.Error("a layer that does not exist yet is not reported")
+	for _, n := range []string{"landlock", "time namespace", "denial log", "workspace transaction", "cgroup"} {
+		i := slices.IndexFunc(rep.Layers, func(l sandbox.Layer) bool { return l.Name == n })
+		if i < 0 || rep.Layers[i].State != sandbox.Partial || !strings.HasPrefix(rep.Layers[i].Evidence, "absent: ") {
+			t.Errorf("%s does not exist yet, and the report says %+v", n, rep.Layers)
+		}
+	}
+}
+
+// TestDoctorShiftsWhatItCallsReady: on a file system without idmapped mounts
+// the doctor says so, and the refusal of a workspace there names what helps.
+func TestDoctorShiftsWhatItCallsReady(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("UNTESTED(needs root)")
+	}
+	r := open(t, sandbox.Config{})
+	row := func() sandbox.Layer {
+		for _, l := range sandbox.Doctor(t.Context()).Layers {
+			if l.Name == "idmapped mount" {
+				return l
+			}
+		}
+		t.Fatal("no row")
+		return sandbox.Layer{}
+	}
+	if l := row(); l.State != sandbox.Ready {
+		t.Skipf("UNTESTED(no control: %+v)", l)
+	}
+	base := realDir(t)
+	for _, d := range []string{"l", "u", "w", "m"} {
+		if err := os.Mkdir(filepath.Join(base, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := filepath.Join(base, "m")
+	options := "lowerdir=" + base + "/l,upperdir=" + base + "/u,workdir=" + base + "/w"
+	if err := unix.Mount("overlay", at, "overlay", 0, options); err != nil {
+		t.Skipf("UNTESTED(cannot mount an overlay: %v)", err)
+	}
+	t.Cleanup(func() { unix.Unmount(at, unix.MNT_DETACH) })
+	t.Setenv("TMPDIR", at)
+	l := row()
+	if l.State != sandbox.Partial || !strings.Contains(l.Fix, "chown") || !strings.Contains(l.Lost, at) {
+		t.Errorf("got %+v", l)
+	}
+	s := writable(at)
+	s.CallID, s.Argv = "x", []string{"/bin/true"}
+	_, err := r.Run(t.Context(), s, sandbox.Discard)
+	e, ok := errors.AsType[*sandbox.Error](err)
+	if !ok || !errors.Is(err, sandbox.ErrRefused) || e.Hint != l.Fix {
+		t.Fatalf("got %v", err)
+	}
+	// what the hint says helps
+	if err := os.Chown(at, 1234, 1234); err != nil {
+		t.Fatal(err)
+	}
+	if res := sh(t, r, writable(at), "echo x > f && id -u"); out(res) != "1234\n" {
+		t.Errorf("after chown: exit %d, %q %s", res.Exit, out(res), res.Stderr.Bytes())
 	}
 }
 

@@ -84,6 +84,10 @@ func TestRequireCgroupRefusesSampling(t *testing.T) {
 	if !errors.Is(err, sandbox.ErrRefused) {
 		t.Fatalf("got %v", err)
 	}
+	// neither root nor delegation would help, so the hint must not send anyone there
+	if e, ok := errors.AsType[*sandbox.Error](err); !ok || strings.Contains(e.Hint, "root") || !strings.Contains(e.Hint, "drop") {
+		t.Errorf("hint %q", e.Hint)
+	}
 }
 
 // TestHostMountsDoNotReachCells is FS27: what is mounted on the host during a

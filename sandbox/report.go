@@ -5,7 +5,7 @@ type State uint8
 
 const (
 	Missing State = iota // required by every profile, absent: cells are refused
-	Partial              // optional, absent or approximate: recorded
+	Partial              // optional; absent or approximate, as the evidence says: recorded
 	Ready                // present, by test
 )
 

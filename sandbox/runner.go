@@ -74,7 +74,7 @@ func open(c Config) (*Runner, error) {
 		return nil, &Error{Op: "open sandbox", Hint: "mount procfs at /proc", Err: err}
 	}
 	if c.RequireCgroup && f.Memory == "approximate" {
-		return nil, &Error{Op: "open sandbox", Hint: "run as root, or with a delegated cgroup, or drop the requirement",
+		return nil, &Error{Op: "open sandbox", Hint: "drop the requirement: this version uses no cgroup anywhere",
 			Err: &RefusedError{"cgroup", "memory counted by a cgroup", "data-size limits and sampling"}}
 	}
 	// Without the small launcher the same stage runs from the whole program:
@@ -155,7 +155,7 @@ func degraded(f Facts) []Degraded {
 		{"landlock", "absent", "not built yet"},
 		{"time namespace", "absent", "not built yet"},
 		{"denial log", "absent", "not built yet"},
-		{"workspace transaction", "absent", "the workspace is a mount; writes are immediate"},
+		{"workspace transaction", "absent", "not built yet; the workspace is a mount and writes are immediate"},
 	}
 	if !f.PIDMax {
 		list = append(list, Degraded{"pid_max", "absent", "not a setting of each pid namespace here; RLIMIT_NPROC holds"})
