@@ -6,7 +6,7 @@
 # smoke: a tiny model for two minutes, to see that every step runs. full: the real sizes.
 # An interrupted full run goes on where it stopped when called again with the same WORK.
 # Settings from the environment: PYTHON, VOCAB, WIDTH, LAYERS, HIDDEN, MINUTES, TOKENS, BATCH,
-# THREADS, SEED, PRIORITY (a niceness), TEMPLATE, META, LLAMA_CPP_SOURCE, LLAMA_QUANTIZE.
+# THREADS, SEED, INIT (a checkpoint to begin with), PRIORITY (a niceness), TEMPLATE, META, LLAMA_CPP_SOURCE, LLAMA_QUANTIZE.
 set -eu
 
 [ $# -eq 4 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -51,7 +51,7 @@ say "encoding"
 say "training: $MINUTES minutes, progress in $work/train.log"
 "$PYTHON" "$here/train.py" --data "$work/train.npz" --out "$work/model.pt" --vocab "$vocab" --width "$WIDTH" --layers "$LAYERS" \
 	--hidden "$HIDDEN" --minutes "$MINUTES" --tokens "$TOKENS" --batch "$BATCH" --threads "$THREADS" --seed "$SEED" \
-	--priority "$PRIORITY" --resume >>"$work/train.log" 2>&1 || { tail -n 20 "$work/train.log" >&2; exit 1; }
+	--priority "$PRIORITY" ${INIT:+--init "$INIT" --copy-steps 0 --decay 0.6 --gap-share 0.1} --resume >>"$work/train.log" 2>&1 || { tail -n 20 "$work/train.log" >&2; exit 1; }
 tail -n 1 "$work/train.log"
 
 say "teacher-forced evaluation of the held-out splits"
