@@ -49,6 +49,9 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 	b.add(op{code: stage.Chdir, phase: 2, text: directory(s)})
 	b.add(op{code: stage.Caps, phase: 2, x: [3]uint64{securebits}})
 	b.add(op{code: stage.NNP, phase: 2})
+	if f.Landlock {
+		b.add(op{code: stage.Landlock, phase: 2, x: [3]uint64{unix.LANDLOCK_ACCESS_FS_WRITE_FILE}, text: words(written(s))})
+	}
 	b.add(op{code: stage.Close, phase: 2})
 	b.add(op{code: stage.Seccomp, phase: 2, text: filter(f.Memory != "approximate")})
 	b.add(op{code: stage.Report, phase: 2})
@@ -59,6 +62,16 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 		exec.ref = fmt.Sprintf("sha256:%x", s.Helper.digest)
 	}
 	b.add(exec)
+}
+
+// written lists the directories in which a tool may open anything for writing.
+// A read-only mount alone lets a tool write into the named pipes that lie in it.
+func written(s Spec) []string {
+	list := []string{TempDir, HomeDir, "/dev"}
+	if s.Workspace != nil && s.Workspace.Write {
+		list = append(list, WorkDir)
+	}
+	return list
 }
 
 type rlimit struct {

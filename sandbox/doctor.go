@@ -105,6 +105,10 @@ func optional(rep Report, f Facts) Report {
 			"absent: not used yet; memory is bounded by data-size limits and sampling",
 			"exact memory accounting, kernel memory in it, and a bound on CPU time of the cell as a whole", ""})
 	}
+	if f.Landlock {
+		rep.Layers = append(rep.Layers, Layer{"landlock", Partial, "in force for writing, not used yet for reading",
+			"a second line of defence behind the mount view for what may be read", ""})
+	}
 	for _, d := range degraded(f) {
 		if d.State == "absent" {
 			rep.Layers = append(rep.Layers, Layer{d.Layer, Partial, "absent: " + d.Why, lostWithout[d.Layer], ""})

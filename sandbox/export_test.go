@@ -22,3 +22,6 @@ func (r *Runner) Opened(f func()) { r.opened = f }
 
 // ScanAtMost lowers the bound of what is looked through in a workspace.
 func (r *Runner) ScanAtMost(n int) { r.most = n }
+
+// WithoutLandlock makes r build cells as on a kernel that has none.
+func (r *Runner) WithoutLandlock() { r.facts.Landlock = false }

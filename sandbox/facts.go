@@ -15,6 +15,8 @@ type Facts struct {
 	Filters int
 	// PIDMax says whether pid_max is a setting of each pid namespace.
 	PIDMax bool
+	// Landlock says whether the kernel bounds by path what may be written.
+	Landlock bool
 	// Memory says how memory is bounded: "cgroup1", or "approximate".
 	Memory string
 

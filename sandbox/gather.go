@@ -39,12 +39,23 @@ func gather(c Config) (Facts, error) {
 		return f, &RefusedError{"kernel", "Linux 5.13", f.Kernel}
 	}
 	f.PIDMax = atLeast(f.Kernel, 6, 14)
+	f.Landlock = landlockVersion() >= 2
 	for _, p := range rootPaths {
 		if e, ok := rootEntry(p); ok {
 			f.Root = append(f.Root, e)
 		}
 	}
 	return f, nil
+}
+
+// landlockVersion asks the kernel; 0 means that it has none in force. The first
+// version forbids moving files between directories altogether.
+func landlockVersion() int {
+	v, _, e := unix.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	if e != 0 {
+		return 0
+	}
+	return int(v)
 }
 
 // rootEntry looks at one system path without following it.

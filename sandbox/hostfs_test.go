@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,5 +105,45 @@ func TestOddNamesAreWorkspaces(t *testing.T) {
 		if res := sh(t, r, writable(dir), "echo x > f && pwd"); res.Exit != 0 || out(res) != "/work\n" {
 			t.Errorf("%q: exit %d: %s", name, res.Exit, res.Stderr.Bytes())
 		}
+	}
+}
+
+// TestPipesOfTheHostAreNotWritten: a mount that is read-only does not keep
+// anyone from writing into a named pipe.
+func TestPipesOfTheHostAreNotWritten(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	if !r.Facts().Landlock {
+		t.Skip("UNTESTED(the kernel has no Landlock)")
+	}
+	dir := realDir(t)
+	p := filepath.Join(dir, "pipe")
+	if err := errors.Join(unix.Mkfifo(p, 0o666), os.Chmod(p, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.OpenFile(p, os.O_RDWR|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	absent := func(d sandbox.Degraded) bool { return d.Layer == "landlock" && d.State == "absent" }
+	const script = "(echo x > pipe) 2>/dev/null && echo wrote; (echo x > /opt/pipe) 2>/dev/null && echo wrote; mkfifo /tmp/own && " +
+		"(cat /tmp/own & echo own > /tmp/own; wait); mkdir /tmp/a /tmp/b && echo y > /tmp/a/f && mv /tmp/a/f /tmp/b/f && ln /tmp/b/f /tmp/a/g && cat /tmp/a/g"
+	s := sandbox.Spec{Workspace: &sandbox.Workspace{Dir: dir},
+		Mounts: []sandbox.Mount{{Source: dir, Target: "/opt"}}}
+	if got := out(sh(t, r, s, script)); got != "own\ny\n" {
+		t.Errorf("read-only: got %q", got)
+	}
+	// control: the mount alone does not prevent it, and the record says so
+	r.WithoutLandlock()
+	var said []sandbox.Degraded
+	s.CallID, s.Argv = "control", []string{"/bin/sh", "-c", "echo x > pipe && echo wrote"}
+	res, err := r.Run(t.Context(), s, &recorder{planned: func(p sandbox.PlanRecord) error { said = p.Degraded; return nil }})
+	if err != nil || out(res) != "wrote\n" || !slices.ContainsFunc(said, absent) {
+		t.Errorf("without the layer: %v, %q, %v", err, out(res), said)
+	}
+	// a grant to write is one for pipes as well
+	w := writable(dir)
+	if got := out(sh(t, r, w, "echo x > pipe && echo wrote; mkdir a b && mv a b && echo moved")); got != "wrote\nmoved\n" {
+		t.Errorf("writable: got %q", got)
 	}
 }

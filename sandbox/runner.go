@@ -47,13 +47,21 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 	return r, nil
 }
 
-// probe proves that cells can be built here. Two conveniences of the machine
-// may be absent, which is known from then on: executing memory files, without
-// which the whole program is the launcher, and a pid_max of each namespace.
+// probe proves that cells can be built here. Three optional things may be
+// absent, which is known from then on: executing memory files, without which
+// the whole program is the launcher, a pid_max of each namespace, and Landlock.
 func (r *Runner) probe(ctx context.Context) error {
 	err := r.prove(ctx)
-	if e, ok := errors.AsType[*SetupError](err); ok && e.Op == stage.PIDMax.String() {
-		r.facts.PIDMax = false
+	for range 2 {
+		e, _ := errors.AsType[*SetupError](err)
+		switch {
+		case e != nil && e.Op == stage.Landlock.String():
+			r.facts.Landlock = false
+		case e != nil && e.Op == stage.PIDMax.String():
+			r.facts.PIDMax = false
+		default:
+			continue
+		}
 		err = r.prove(ctx)
 	}
 	if err != nil && r.launcher.fd >= 0 && diagnose(r.facts) == nil {
@@ -152,10 +160,14 @@ func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) 
 // degraded lists the optional layers that cells on this machine lack.
 func degraded(f Facts) []Degraded {
 	list := []Degraded{
-		{"landlock", "absent", "not built yet"},
 		{"time namespace", "absent", "not built yet"},
 		{"denial log", "absent", "not built yet"},
 		{"workspace transaction", "absent", "not built yet; the workspace is a mount and writes are immediate"},
+	}
+	if f.Landlock {
+		list = append(list, Degraded{"landlock", "partial", "bounds writing, not reading"})
+	} else {
+		list = append(list, Degraded{"landlock", "absent", "not offered by this kernel in version 2"})
 	}
 	if !f.PIDMax {
 		list = append(list, Degraded{"pid_max", "absent", "not a setting of each pid namespace here; RLIMIT_NPROC holds"})

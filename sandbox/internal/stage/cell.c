@@ -211,6 +211,8 @@ static TEXT long carry_out(const struct op *o) {
 		return op_caps(o->x[0]);
 	case OP_NNP:
 		return op_nnp();
+	case OP_LANDLOCK:
+		return op_landlock(o->x[0], text(o), o->len);
 	case OP_CLOSE:
 		return close_rest();
 	case OP_SECCOMP:

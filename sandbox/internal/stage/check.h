@@ -27,6 +27,7 @@ static uint8_t rules[OP_LAST + 1] DATA = {
     [OP_CHDIR] = 4,
     [OP_CAPS] = 4,
     [OP_NNP] = 4,
+    [OP_LANDLOCK] = 4,
     [OP_CLOSE] = 4,
     [OP_SECCOMP] = 4,
     [OP_REPORT] = 4,

@@ -33,6 +33,7 @@ const (
 	Rlimit   Code = 24
 	Caps     Code = 25
 	NNP      Code = 26
+	Landlock Code = 27
 	Close    Code = 28
 	Seccomp  Code = 29
 	Report   Code = 30
@@ -49,7 +50,7 @@ var names = map[Code]string{
 	Mkdir: "MKDIR", Symlink: "SYMLINK", File: "FILE", Proc: "PROC", Hostname: "HOSTNAME",
 	Pivot: "PIVOT", Keyring: "KEYRING", Rlimit: "RLIMIT", Caps: "CAPS", NNP: "NNP", Close: "CLOSE",
 	Seccomp: "SECCOMP", Report: "REPORT", Exec: "EXEC", SetID: "SETID", Umask: "UMASK", Chdir: "CHDIR",
-	Bounds: "BOUNDS", Nice: "NICE",
+	Bounds: "BOUNDS", Landlock: "LANDLOCK", Nice: "NICE",
 }
 
 // String returns the name used in errors, "stage" for no operation.

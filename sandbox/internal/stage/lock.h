@@ -13,7 +13,7 @@ static int stage_procfd DATA = -1;
 
 static char w_setgroups[] DATA = "self/setgroups", w_deny[] DATA = "deny",
 	    w_uid_map[] DATA = "self/uid_map", w_gid_map[] DATA = "self/gid_map",
-	    w_pid_max[] DATA = "sys/kernel/pid_max";
+	    w_top[] DATA = "/", w_pid_max[] DATA = "sys/kernel/pid_max";
 
 static TEXT long write_proc(const char *name, const char *text, uint64_t n) {
 	long fd = SYS(openat, stage_procfd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0);
@@ -159,6 +159,42 @@ static TEXT long op_nnp(void) {
 static TEXT long op_seccomp(const void *filter, uint64_t n) {
 	struct sock_fprog p = {(unsigned short)(n / 8), (struct sock_filter *)(uintptr_t)filter};
 	return SYS(seccomp, SECCOMP_SET_MODE_FILTER, 0, &p);
+}
+
+struct beneath {
+	uint64_t allowed;
+	int32_t parent;
+} __attribute__((packed));
+
+static TEXT long landlock_rule(long set, uint64_t rights, const char *path) {
+	long fd = SYS(openat, AT_FDCWD, path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
+		return fd;
+	struct beneath b = {rights, (int32_t)fd};
+	long r = SYS(landlock_add_rule, set, 1 /* path beneath */, &b, 0);
+	SYS(close, fd);
+	return r;
+}
+
+/* Files may be opened for writing below the given directories only, which are
+ * NUL-terminated; moving between directories stays as the mounts have it. */
+static TEXT long op_landlock(uint64_t rights, const char *paths, uint64_t n) {
+	const uint64_t refer = 1u << 13;
+	const char *end = paths + n;
+	uint64_t attr = rights | refer;
+	long set = SYS(landlock_create_ruleset, &attr, sizeof attr, 0);
+	if (set < 0)
+		return set;
+	long r = landlock_rule(set, refer, w_top);
+	while (r >= 0 && paths < end) {
+		r = landlock_rule(set, attr, paths);
+		while (*paths++)
+			;
+	}
+	if (r >= 0)
+		r = SYS(landlock_restrict_self, set, 0);
+	SYS(close, set);
+	return r;
 }
 
 /* What the two supervising processes of a cell may still do: wait, read a
