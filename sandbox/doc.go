@@ -8,10 +8,23 @@
 //
 //   - No process starts outside a cell, and there is no switch that skips one.
 //   - Any layer that cannot be built refuses the call; nothing is retried with
-//     less protection.
+//     less protection. Which optional layers this machine lacks, [New] finds out
+//     once, and every record says it.
 //   - The [Recorder] is asked before the stage learns the plan and again before
 //     the tool may execute. An error from it prevents the effect.
 //   - No process, mount or file descriptor of a cell outlives its [Runner.Run].
+//
+// # What it does not promise
+//
+// The kernel is shared. Locks on files of the workspace can hold up programs of
+// the host; without Landlock, named pipes in a read-only workspace can be
+// written to. Without a cgroup, memory is bounded by sampling, which a cell can
+// outrun for an instant, and kernel memory but for sockets is not counted. What
+// a granted call writes is neither undone nor bounded on disk. mountinfo in the
+// cell shows the host's path of the workspace, and the cell of a runner that is
+// not root keeps that user's supplementary groups, which the attestation
+// records: they cannot be dropped in a user namespace. docs/decisions/0006 has
+// the whole list.
 //
 // It never reads configuration from a workspace, never interprets a command
 // line, and never takes policy from a [Spec] text field: argv, stdin and the

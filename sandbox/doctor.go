@@ -119,8 +119,7 @@ func optional(rep Report, f Facts) Report {
 
 // lostWithout says what is lost without an optional layer.
 var lostWithout = map[string]string{
-	"landlock": "a second line of defence behind the mount view; a cell that may only read its workspace can write " +
-		"into named pipes that lie in it",
+	"landlock":              "a second line of defence behind the mount view, and the only one for named pipes",
 	"time namespace":        "hiding how long the machine has been up",
 	"denial log":            "a record of the system calls that were denied; they are denied all the same",
 	"workspace transaction": "undo and atomicity of what a call writes, and a bound on the disk space it takes",
@@ -137,7 +136,7 @@ var cellEvidence = map[string]string{
 	"proc":           "it has a read-only proc of its own",
 	"identity":       "it runs without capabilities, as an ordinary user",
 	"seccomp":        "its system-call filter is in force",
-	"attestation":    "the kernel confirmed all of this",
+	"attestation":    "what the kernel says of it is as planned",
 	imageLayerName:   "it executed a program from memory",
 }
 

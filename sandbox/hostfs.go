@@ -21,6 +21,7 @@ var storage = map[string]bool{
 	"zfs": true, "btrfs": true, "bcachefs": true, "ubifs": true, "jffs2": true, "ecryptfs": true,
 	"vboxsf": true, "vmhgfs": true, "drvfs": true, "lustre": true, "gpfs": true, "beegfs": true,
 	"glusterfs": true, "orangefs": true, "shiftfs": true, "hostfs": true, "prl_fs": true,
+	"fakeowner": true, "erofs": true, "coda": true, "pvfs2": true,
 }
 
 // disks are the file systems that this kernel keeps on a device, by name.

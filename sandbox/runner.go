@@ -167,7 +167,7 @@ func degraded(f Facts) []Degraded {
 	if f.Landlock {
 		list = append(list, Degraded{"landlock", "partial", "bounds writing, not reading"})
 	} else {
-		list = append(list, Degraded{"landlock", "absent", "not offered by this kernel in version 2"})
+		list = append(list, Degraded{"landlock", "absent", "not offered by this kernel in version 2: a named pipe in a read-only workspace can be written to"})
 	}
 	if !f.PIDMax {
 		list = append(list, Degraded{"pid_max", "absent", "not a setting of each pid namespace here; RLIMIT_NPROC holds"})
