@@ -52,13 +52,16 @@ func (r *run) say(ctx context.Context, m agent.Message, ref int64) (int64, error
 // ledger is durable before the model runs, since an assertion in native code can end
 // the process.
 func (r *run) generate(ctx context.Context, q agent.Request) (agent.Turn, error) {
+	spent := &end{status: agent.StatusLimit, limit: "tokens", value: int64(r.limits.Tokens)}
 	left := r.limits.Tokens - r.tokens
 	if left <= 0 {
-		return agent.Turn{}, &end{status: agent.StatusLimit, limit: "tokens", value: int64(r.limits.Tokens)}
+		return agent.Turn{}, spent
 	}
-	if q.MaxTokens <= 0 || q.MaxTokens > left {
-		q.MaxTokens = min(left, DefaultMaxTokens)
+	if q.MaxTokens <= 0 {
+		q.MaxTokens = DefaultMaxTokens
 	}
+	capped := left < q.MaxTokens
+	q.MaxTokens = min(q.MaxTokens, left)
 	start := &agent.GenStart{Purpose: q.Purpose, MaxTokens: q.MaxTokens, Temp: q.Temp, Seed: q.Seed}
 	if s := q.Schema + q.Grammar; s != "" {
 		start.Schema = agent.Text(s)
@@ -74,6 +77,9 @@ func (r *run) generate(ctx context.Context, q agent.Request) (agent.Turn, error)
 	}
 	if gerr != nil {
 		return agent.Turn{}, fmt.Errorf("%w: generate %s: %w", errModel, q.Purpose, gerr)
+	}
+	if capped && turn.Tokens.Finish == agent.FinishLength {
+		return agent.Turn{}, spent // what was cut off cannot be judged by
 	}
 	turn.Gen = seq
 	return turn, nil
