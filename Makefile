@@ -38,7 +38,7 @@ run: build ## build everything and run one task on the embedded model
 
 .PHONY: examples
 examples: build ## run every example task and print expected against got (SEED=N repeats a draw)
-	@$(BIN) eval examples --tasks examples/tasks.jsonl $(if $(SEED),--seed $(SEED))
+	@$(BIN) eval examples --tasks examples/tasks.jsonl $(if $(SEED),--seed $(SEED)) $(if $(NEED),--need $(NEED))
 
 .PHONY: test
 test: native ## run all tests, the sandbox's as root and as an ordinary user

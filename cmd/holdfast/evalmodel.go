@@ -36,8 +36,8 @@ func evalModelCommand(t *terminal) *cli.Command {
 			"The calibration error is the expected one over 15 bins of equal width, of the likeliest label of each\n" +
 			"request and screened response; its counts are the labels that are right.\n\n" +
 			"Examples:\n  holdfast eval model\n  holdfast eval model --limit 20 --failures 5\n" +
-			"  holdfast eval model -m model.gguf --split hand --json\n\n" +
-			exitTable(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
+			"  holdfast eval model -m model.gguf --split hand --json",
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
 		Flags: append(engineFlags(), ledgerFlag(),
 			&cli.StringFlag{Name: "recipe", Value: "models/recipe", Usage: "the `DIR` with the tasks of the splits"},
 			&cli.StringFlag{Name: "split", Value: "slots,phr,hand", Usage: "the `SPLITS` to run, with commas between"},
