@@ -2,7 +2,7 @@
 # Makes the reference model from nothing: documents, tokenizer, training, export.
 #
 #   make.sh full    the real model; about 100 minutes of training on two cores with AMX
-#   make.sh smoke   the same steps at a tiny size, in minutes; installs nothing
+#   make.sh smoke   the same steps at a tiny size, in minutes; leaves the committed model alone
 #
 # Work is kept in ${WORK:-~/.cache/holdfast/recipe/SIZE}; an interrupted run goes on there.
 # DOCS (how many training documents), SEED and the settings of train/train.sh can be set.
