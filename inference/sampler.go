@@ -50,9 +50,9 @@ type sampler struct {
 	rng    *rand.Rand
 	banned []llama.Token
 
-	ids   []llama.Token // scratch
-	ok    []bool
-	probs []float64
+	ids     []llama.Token // scratch
+	ok      []bool
+	weights []float32
 }
 
 func newSampler(narrow Sampling, temp float64, seed uint64, banned []llama.Token) *sampler {
@@ -123,12 +123,6 @@ func (s *sampler) mask(g allower) error {
 		s.ok = make([]bool, len(s.ids))
 	}
 	s.ok = s.ok[:len(s.ids)]
-	if g == nil {
-		for i := range s.ok {
-			s.ok[i] = true
-		}
-		return nil
-	}
 	return g.Allows(s.ids, s.ok)
 }
 
@@ -141,6 +135,9 @@ func (s *sampler) draw(logits []float32, st llama.Stats, g allower) (choice, err
 	}
 	s.ids = llama.LogitsAbove(s.ids, logits, st.Max-float32(float64(reach)*s.temp))
 	s.cut(logits)
+	if g == nil {
+		return s.pick(logits), nil
+	}
 	if err := s.mask(g); err != nil {
 		return choice{}, err
 	}
@@ -201,20 +198,14 @@ func (s *sampler) cut(logits []float32) {
 
 // pick draws one candidate at the temperature.
 func (s *sampler) pick(logits []float32) choice {
-	top := math.Inf(-1)
-	for _, id := range s.ids {
-		top = max(top, float64(logits[id]))
-	}
-	s.probs = s.probs[:0]
+	s.weights = llama.Weights(s.weights, logits, s.ids, 1/s.temp)
 	total := 0.0
-	for _, id := range s.ids {
-		p := math.Exp((float64(logits[id]) - top) / s.temp)
-		s.probs = append(s.probs, p)
-		total += p
+	for _, w := range s.weights {
+		total += float64(w)
 	}
 	at, i := s.rng.Float64()*total, 0
-	for ; i < len(s.ids)-1 && at >= s.probs[i]; i++ {
-		at -= s.probs[i]
+	for ; i < len(s.ids)-1 && at >= float64(s.weights[i]); i++ {
+		at -= float64(s.weights[i])
 	}
-	return choice{id: s.ids[i], sampled: float32(math.Log(s.probs[i] / total))}
+	return choice{id: s.ids[i], sampled: float32(math.Log(float64(s.weights[i]) / total))}
 }

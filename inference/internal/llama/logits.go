@@ -5,7 +5,10 @@ package llama
 */
 import "C"
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // Stats describes the scores of one position.
 type Stats struct {
@@ -37,4 +40,18 @@ func LogitsAbove(dst []Token, logits []float32, floor float32) []Token {
 		}
 		dst = make([]Token, 0, n)
 	}
+}
+
+// Weights appends to dst[:0], for each of ids, the exponential of its score times scale, relative to the largest of them,
+// which gets 1. scale is 1/temperature and must be positive; ids must be tokens of logits.
+func Weights(dst []float32, logits []float32, ids []Token, scale float64) []float32 {
+	if cap(dst) < len(ids) {
+		dst = make([]float32, 0, len(ids))
+	}
+	dst = dst[:len(ids)]
+	if len(ids) > 0 {
+		C.hf_logits_weights((*C.float)(unsafe.Pointer(&logits[0])), (*C.int32_t)(unsafe.Pointer(&ids[0])), C.int32_t(len(ids)),
+			C.float(min(scale, math.MaxFloat32)), (*C.float)(unsafe.Pointer(&dst[0])))
+	}
+	return dst
 }

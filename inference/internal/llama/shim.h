@@ -77,6 +77,8 @@ int hf_sampler_allows(struct llama_sampler * s, const llama_token * ids, size_t 
 void hf_logits_stats(const float * x, int32_t n, float scale, float * log_sum, float * max, int32_t * argmax);
 // Writes the ids of all logits >= floor to out, at most cap, and returns how many there are.
 int32_t hf_logits_above(const float * x, int32_t n, float floor, int32_t * out, int32_t cap);
+// Writes exp((x[id] - top) * scale) for each of n ids, top being the largest x among them.
+void hf_logits_weights(const float * x, const int32_t * ids, int32_t n, float scale, float * out);
 
 // The chat layer. Requests and answers are JSON so that one call carries a whole conversation.
 typedef struct hf_chat hf_chat;
