@@ -28,9 +28,13 @@ func ext(f file) string { return strings.TrimPrefix(path.Ext(f.path), ".") }
 // readKey: the value of a key in a file.
 func readKey(b *builder) error {
 	f := b.newFile("")
-	rec := b.record(1+b.IntN(6), false, ext(f))
+	missing, lines := b.chance(0.45), 1+b.IntN(6)
+	if missing && b.chance(0.4) {
+		lines = 1 + b.IntN(2) // a short file tempts most to take what is there
+	}
+	rec := b.record(lines, false, ext(f))
 	k := one(b.source, rec.keys)
-	if b.chance(0.4) {
+	if missing {
 		k = b.otherKey(rec)
 	}
 	if err := b.lay(f, b.spice(rec.text, ext(f) != "json")); err != nil {
