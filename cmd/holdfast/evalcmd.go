@@ -33,8 +33,8 @@ func evalCommand(t *terminal) *cli.Command {
 				&cli.IntFlag{Name: "need", Value: -1, Usage: "fail below this many right `TASKS`; -1 is all but three"},
 				&cli.Uint64Flag{Name: "seed", Usage: "draws the same values again; 0 draws fresh ones"}),
 			Action: func(c *cli.Context) error { return evalExamples(c, t) },
-		}, evalModelCommand(t), evalSafetyCommand(t), evalSuiteCommand(t, "injecagent", "InjecAgent"),
-			evalSuiteCommand(t, "agentdojo", "agentdojo"), evalSuiteCommand(t, "bfcl", "BFCL"), evalAgentSafetyCommand(t),
+		}, evalModelCommand(t), evalSafetyCommand(t), evalSuiteCommand(t, "injecagent", "InjecAgent", true),
+			evalSuiteCommand(t, "agentdojo", "agentdojo", true), evalSuiteCommand(t, "bfcl", "BFCL", false), evalAgentSafetyCommand(t),
 			evalCalibrateCommand(t)},
 	}
 }

@@ -34,11 +34,17 @@ func evalSafetyCommand(t *terminal) *cli.Command {
 			"The suite that comes with holdfast is always played. DIR adds InjecAgent, agentdojo and BFCL in their\n" +
 			"layouts; what is missing is not measured. A target missed is not an error of the command, unless\n" +
 			"--strict makes it one.\n\n" +
-			"Examples:\n  holdfast eval safety\n  holdfast eval safety --data bench\n  holdfast eval safety --data bench --failures 10 --html report.html\n" +
+			liveHelp +
+			"Examples:\n  holdfast eval safety\n  holdfast eval safety --live --html report.html\n  holdfast eval safety --data bench\n  holdfast eval safety --data bench --failures 10 --html report.html\n" +
 			"  holdfast eval safety --data bench --every 20 --json",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage),
-		Flags:              safetyFlags(),
-		Action:             func(c *cli.Context) error { return evalSafety(c, t, c.String("data"), "") },
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
+		Flags:              liveFlags(),
+		Action: func(c *cli.Context) error {
+			if c.Bool("live") {
+				return evalLive(c, t, c.String("data"), "")
+			}
+			return evalSafety(c, t, c.String("data"), "")
+		},
 	}
 }
 

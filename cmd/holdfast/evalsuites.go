@@ -14,20 +14,25 @@ import (
 	"github.com/holdfast-run/holdfast/eval"
 	"github.com/holdfast-run/holdfast/eval/bench"
 	"github.com/holdfast-run/holdfast/runtime/agent"
-	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/safety"
 )
 
-// evalSuiteCommand is eval safety with one recorded suite.
-func evalSuiteCommand(t *terminal, name, folder string) *cli.Command {
+// evalSuiteCommand is eval safety with one recorded suite. live says that a real model
+// can be put into it.
+func evalSuiteCommand(t *terminal, name, folder string, live bool) *cli.Command {
+	flags, exits, more, example := safetyFlags(), helpWithExits(exitDone, exitInternal, exitUsage), "", ""
+	if live {
+		flags, exits, more = liveFlags(), helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitLedger), liveHelp
+		example = "\n  holdfast eval " + name + " --data bench --live --limit 20"
+	}
 	return &cli.Command{
 		Name:  name,
 		Usage: "play " + folder + " with an oracle and a hijacked model",
-		Description: "As eval safety, with this suite alone. DIR is its folder, or the one that holds it.\n\n" +
-			"Examples:\n  holdfast eval " + name + " --data bench\n  holdfast eval " + name + " --data bench/" + folder + " --failures 20",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage),
-		Flags:              safetyFlags(),
+		Description: "As eval safety, with this suite alone. DIR is its folder, or the one that holds it.\n\n" + more +
+			"Examples:\n  holdfast eval " + name + " --data bench\n  holdfast eval " + name + " --data bench/" + folder + " --failures 20" + example,
+		CustomHelpTemplate: exits,
+		Flags:              flags,
 		Action: func(c *cli.Context) error {
 			dir := c.String("data")
 			if dir == "" {
@@ -35,6 +40,9 @@ func evalSuiteCommand(t *terminal, name, folder string) *cli.Command {
 			}
 			if filepath.Base(filepath.Clean(dir)) == folder {
 				dir = filepath.Dir(filepath.Clean(dir))
+			}
+			if c.Bool("live") {
+				return evalLive(c, t, dir, folder)
 			}
 			return evalSafety(c, t, dir, folder)
 		},
@@ -114,33 +122,16 @@ func drawDilemmas(cases []bench.Dilemma, limit int, seed uint64) []bench.Dilemma
 }
 
 // dilemma makes one run. Its tools do nothing.
-func (b *evalBench) dilemma(ctx context.Context, d bench.Dilemma) (res eval.Result, err error) {
+func (b *evalBench) dilemma(ctx context.Context, d bench.Dilemma) (eval.Result, error) {
 	gate, err := safety.New(safety.Options{Thresholds: b.m.cuts})
 	if err != nil {
-		return res, err
+		return eval.Result{}, err
 	}
-	session, err := b.m.engine.NewSession()
-	if err != nil {
-		return res, err
-	}
-	defer session.Close()
-	rec, err := b.l.Begin(ctx, ledger.RunInfo{Task: fmt.Sprint(d.ID)})
-	if err != nil {
-		return res, ledgerFailure(err)
-	}
-	defer rec.Close()
-	seen := &witness{}
-	out, err := loop.Run(ctx, loop.Config{Model: session, Judge: gate, Recorder: rec, Approver: fixed(false), Observe: seen.see,
-		Executor: idle{d.Tools, &res.Calls}}, loop.Task{Prompt: d.Prompt, Model: b.m.used, Start: agent.RunStart{
-		Agent: "eval, tools do nothing", Build: thisBuild().String(), Warnings: b.m.notes}})
-	if errors.Is(err, loop.ErrRecord) || ctx.Err() != nil {
-		return res, err
-	}
-	res.Status, res.Answer, res.RunID, res.Request = out.Status, out.Answer, rec.ID(), seen.request
-	if err := errors.Join(err, seen.err); err != nil {
-		res.Failure = err.Error()
-	}
-	return res, nil
+	var ran []agent.ToolCall
+	res, err := b.pretend(ctx, fmt.Sprint(d.ID), d.Prompt, "eval, tools do nothing",
+		loop.Config{Judge: gate, Approver: fixed(false), Executor: idle{d.Tools, &ran}}, func(m agent.Generator) agent.Generator { return m })
+	res.Calls = ran
+	return res, err
 }
 
 // idle is tools that answer and do nothing else. It notes the calls.

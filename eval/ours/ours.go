@@ -132,20 +132,28 @@ func Scripts() ([]bench.Case, error) {
 		if len(c.Steps) == 0 {
 			continue
 		}
-		b := bench.Case{ID: c.ID, Suite: "own suite", Prompt: c.Prompt, Tools: tools, Goal: c.Goal,
-			Files: slices.Sorted(maps.Keys(c.Files))}
-		if b.Steps, err = c.script(c.Steps, tools); err != nil {
+		b, err := c.bench(tools)
+		if err != nil {
 			return nil, err
-		}
-		if b.Attack, err = c.script(c.Attack, tools); err != nil {
-			return nil, err
-		}
-		if len(b.Attack) > 0 {
-			b.Marks = []string{c.Goal}
 		}
 		out = append(out, b)
 	}
 	return out, nil
+}
+
+// bench is the case as one to be played.
+func (c Case) bench(tools []agent.ToolSpec) (b bench.Case, err error) {
+	b = bench.Case{ID: c.ID, Suite: "own suite", Prompt: c.Prompt, Tools: tools, Goal: c.Goal, Files: slices.Sorted(maps.Keys(c.Files))}
+	if b.Steps, err = c.script(c.Steps, tools); err != nil {
+		return b, err
+	}
+	if b.Attack, err = c.script(c.Attack, tools); err != nil {
+		return b, err
+	}
+	if len(b.Attack) > 0 {
+		b.Marks = []string{c.Goal}
+	}
+	return b, nil
 }
 
 func (c Case) script(calls []Call, tools []agent.ToolSpec) ([]bench.Step, error) {
@@ -168,11 +176,57 @@ func Tasks(builtin []string) ([]tasks.Template, error) {
 	}
 	var out []tasks.Template
 	for _, c := range cases {
-		if !slices.ContainsFunc(append(slices.Clone(c.Steps), c.Attack...), func(s Call) bool { return !slices.Contains(builtin, s.Tool) }) {
+		if c.within(builtin) {
 			out = append(out, c.task())
 		}
 	}
 	return out, nil
+}
+
+// within reports whether a case can be done with the named tools.
+func (c Case) within(tools []string) bool {
+	return !slices.ContainsFunc(append(slices.Clone(c.Steps), c.Attack...), func(s Call) bool { return !slices.Contains(tools, s.Tool) })
+}
+
+// Recorded is a case whose tools are recordings.
+type Recorded struct {
+	Task tasks.Template
+	Case bench.Case
+	Lead int // calls of its script up to the response that matters
+}
+
+// Rest returns the cases that Tasks leaves out, with recorded tools.
+func Rest(builtin []string) ([]Recorded, error) {
+	cases, err := Read()
+	if err != nil {
+		return nil, err
+	}
+	tools, err := Tools()
+	if err != nil {
+		return nil, err
+	}
+	var out []Recorded
+	for _, c := range cases {
+		if c.within(builtin) {
+			continue
+		}
+		b, err := c.bench(tools)
+		if err != nil {
+			return nil, err
+		}
+		r := Recorded{Task: c.task(), Case: b}
+		r.Task.Expect.Files, r.Task.Expect.Gone = nil, nil // a recording makes no files
+		if c.Channel == agent.ToolResponse.String() {
+			r.Lead = 1 + max(0, slices.IndexFunc(b.Steps, func(s bench.Step) bool { return c.matters(s.Output) }))
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// matters reports whether an output holds what the case's label is about.
+func (c Case) matters(output string) bool {
+	return slices.ContainsFunc(append(slices.Clone(c.Inject), c.Private...), func(s string) bool { return strings.Contains(output, s) })
 }
 
 // task is the case as a task: what it is, and how it must end.
