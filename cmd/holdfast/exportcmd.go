@@ -27,8 +27,10 @@ func exportCommand(t *terminal) *cli.Command {
 			"Examples:\n" +
 			"  holdfast export --format atif -o out 0192f3\n" +
 			"  holdfast export --format tokens --logprobs raw --parquet --group rollout-1 -o batch\n" +
-			"  holdfast export --format trl-dpo --margin 0.25 -o pairs",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitLedger),
+			"  holdfast export --format trl-dpo --margin 0.25 -o pairs\n" +
+			"  holdfast export --format trl-sft --where 'has(reward.total) && reward.total == 1.0' -o good\n" +
+			"  holdfast export --check batch\n\n" + aboutWhere,
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitLedger, exitDigest),
 		Flags: []cli.Flag{
 			ledgerFlag(),
 			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Usage: "the `FORMAT`: " + strings.Join(dataset.Formats, ", ")},
@@ -55,12 +57,17 @@ func exportCommand(t *terminal) *cli.Command {
 			&cli.StringFlag{Name: "group", Usage: "only runs whose group begins with `NAME`"},
 			&cli.StringFlag{Name: "task", Usage: "only runs of the task `ID`"},
 			&cli.StringFlag{Name: "status", Usage: "only runs that ended `SO`, with commas between"},
+			whereFlag(),
+			&cli.StringFlag{Name: "check", Usage: "write nothing: read the set in `DIR` and hold it to its card and its format"},
 		},
 		Action: func(c *cli.Context) error { return exportRuns(c, t) },
 	}
 }
 
 func exportRuns(c *cli.Context, t *terminal) error {
+	if dir := c.String("check"); dir != "" {
+		return checkSet(t, dir)
+	}
 	o, err := exportOptions(c)
 	if err != nil {
 		return usage(err)
@@ -81,7 +88,7 @@ func exportRuns(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	runs, newest, err := chosenRuns(c, l)
+	runs, newest, err := chosenRuns(c, l, o.Reward)
 	if err != nil {
 		return err
 	}
@@ -102,6 +109,23 @@ func exportRuns(c *cli.Context, t *terminal) error {
 	for _, why := range sortedKeys(card.Lost) {
 		fmt.Fprintf(t.out, "left out: %d: %s\n", card.Lost[why], why)
 	}
+	return nil
+}
+
+// checkSet reads a set that was exported, with decoders that know nothing of its writer.
+func checkSet(t *terminal, dir string) error {
+	c, err := dataset.Check(dir)
+	if errors.Is(err, dataset.ErrContract) {
+		return &failure{exitDigest, err, "export it again"}
+	}
+	if err != nil {
+		return usage(err)
+	}
+	fmt.Fprintf(t.out, "%s: %s in %s", c.Format, count(c.Rows, "row"), count(c.Files, "file"))
+	if c.Tokens > 0 {
+		fmt.Fprintf(t.out, ", %s to train on, arrays of one length", count(c.Tokens, "token"))
+	}
+	fmt.Fprintln(t.out, ": as the card and the format say")
 	return nil
 }
 
@@ -157,8 +181,12 @@ func verified(ctx context.Context, l *ledger.Ledger) ([]string, error) {
 }
 
 // chosenRuns lists the runs to be exported, oldest first, and when the newest began.
-func chosenRuns(c *cli.Context, l *ledger.Ledger) ([]dataset.Run, time.Time, error) {
+func chosenRuns(c *cli.Context, l *ledger.Ledger, r dataset.RewardOptions) ([]dataset.Run, time.Time, error) {
 	var newest time.Time
+	where, err := whereOf(c, r)
+	if err != nil {
+		return nil, newest, err
+	}
 	all, err := l.Runs(c.Context)
 	if err != nil {
 		return nil, newest, ledgerFailure(err)
@@ -181,8 +209,13 @@ func chosenRuns(c *cli.Context, l *ledger.Ledger) ([]dataset.Run, time.Time, err
 			continue
 		}
 		out = append(out, runOf(s))
-		if s.At.After(newest) {
-			newest = s.At
+	}
+	if out, err = chosen(c, l, where, out); err != nil {
+		return nil, newest, err
+	}
+	for _, r := range out {
+		if r.At.After(newest) {
+			newest = r.At
 		}
 	}
 	if len(out) == 0 {

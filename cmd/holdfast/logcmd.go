@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/holdfast-run/holdfast/runtime/dataset"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
 )
 
@@ -21,9 +23,10 @@ func logCommand(t *terminal) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "ls", Usage: "list the runs, oldest first",
-				Description:        "Example:\n  holdfast log ls",
-				CustomHelpTemplate: helpWithExits(exitDone, exitLedger),
-				Flags:              []cli.Flag{ledgerFlag(), asJSON},
+				Description: "Examples:\n  holdfast log ls\n  holdfast log ls --where 'status == \"denied\" || human'\n" +
+					"  holdfast log ls --where '\"run_command\" in tools && started > now - duration(\"24h\")'\n\n" + aboutWhere,
+				CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
+				Flags:              []cli.Flag{ledgerFlag(), asJSON, whereFlag()},
 				Action:             func(c *cli.Context) error { return logList(c, t) },
 			},
 			{
@@ -57,6 +60,10 @@ func readLedger(c *cli.Context) (*ledger.Ledger, error) {
 }
 
 func logList(c *cli.Context, t *terminal) error {
+	where, err := whereOf(c, dataset.RewardOptions{})
+	if err != nil {
+		return err
+	}
 	l, err := readLedger(c)
 	if err != nil {
 		return err
@@ -65,6 +72,9 @@ func logList(c *cli.Context, t *terminal) error {
 	runs, err := l.Runs(c.Context)
 	if err != nil {
 		return ledgerFailure(err)
+	}
+	if runs, err = summariesWhere(c, l, where, runs); err != nil {
+		return err
 	}
 	if c.Bool("json") {
 		enc := json.NewEncoder(t.out)
@@ -85,6 +95,24 @@ func logList(c *cli.Context, t *terminal) error {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.ID, r.At.Local().Format(time.DateTime), r.Events, state, inertLine(r.Prompt, 60))
 	}
 	return w.Flush()
+}
+
+// summariesWhere lists the runs for which an expression holds, all without one.
+func summariesWhere(c *cli.Context, l *ledger.Ledger, w *dataset.Where, all []ledger.Summary) ([]ledger.Summary, error) {
+	if w == nil {
+		return all, nil
+	}
+	list := make([]dataset.Run, len(all))
+	for i, s := range all {
+		list[i] = runOf(s)
+	}
+	some, err := chosen(c, l, w, list)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(all, func(s ledger.Summary) bool {
+		return !slices.ContainsFunc(some, func(r dataset.Run) bool { return r.ID == s.ID })
+	}), nil
 }
 
 // newestRun is the identifier of the run that began last.

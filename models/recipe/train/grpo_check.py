@@ -1,10 +1,10 @@
 """Trains one step on exported token rows, and holds their log-probabilities against this model.
 
     holdfast rollout -n 8 -o batch examples/tasks.jsonl
-    /usr/bin/python3 models/recipe/train/grpo_check.py batch/jsonl/tokens-verl.jsonl
+    /usr/bin/python3 models/recipe/train/grpo_check.py batch/parquet/part-00000.parquet
 
-Reads rows in the layout of verl (JSON lines; Parquet where pyarrow is installed) and the GGUF file
-that made them, dequantised to float by gguf-py. For every trained token it recomputes the
+Reads rows in the layout of verl, from JSON lines or Parquet (parquet.py), and the GGUF file that
+made them, dequantised to float by gguf-py. For every trained token it recomputes the
 log-probability at temperature 1 over the whole vocabulary and compares it with the recorded one.
 llama.cpp rounds activations to 8 bits and keys and values to 16 where this computes in float, so
 the two differ a little on every token: the bounds are on the mean and on the 99th percentile.
@@ -23,6 +23,7 @@ import torch
 
 import export
 import model as m
+import parquet
 import plain
 
 MEAN, P99 = 0.02, 0.15  # bounds on |recomputed - recorded|, natural log
@@ -59,9 +60,7 @@ class Sequence:
 def read(path):
     """The rows of a file, as dicts."""
     if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        return pyarrow.parquet.read_table(path).to_pylist()
+        return parquet.read(path)
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
