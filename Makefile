@@ -6,7 +6,7 @@ GO         ?= go
 BIN        := bin/holdfast
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS    := -X main.version=$(VERSION)
+LDFLAGS    := -s -w -X main.version=$(VERSION)
 # An ordinary user for the tests that must not run as root only.
 NOBODY     := setpriv --reuid 65534 --regid 65534 --clear-groups
 
