@@ -104,7 +104,12 @@ func (r *Runner) approveSource(f Facts, table func() (*mountTable, error), p, fi
 		UID: int(st.Uid), GID: int(st.Gid), Dir: kind == unix.S_IFDIR, FD: f.UID == 0, Below: t.below(p),
 	}
 	f.Sources[p] = src
-	return r.state.check(p, src, field)
+	for _, s := range r.states {
+		if err := s.check(t, p, src, field); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openPath opens p without following any symbolic link.

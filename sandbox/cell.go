@@ -73,7 +73,7 @@ func (c *cell) run(ctx context.Context) (Result, error) {
 	}
 	c.built()
 	c.end()
-	err = errors.Join(err, c.settle(context.WithoutCancel(ctx), started))
+	err = errors.Join(err, c.settle(ctx, started))
 	c.result.Timings.Finished = time.Since(c.begin)
 	record := ResultRecord{CallID: c.spec.CallID, Started: started, Result: c.result}
 	if err != nil {

@@ -18,8 +18,14 @@ type Config struct {
 	RequireCgroup bool
 	// StateDir is where the journals of changed workspaces lie, and what they
 	// held before. It must belong to this user alone and lie in no workspace.
-	// Empty means /var/tmp/holdfast-<uid>.
+	// Empty means holdfast/sandbox below XDG_STATE_HOME or ~/.local/state, or,
+	// where others could change what these names mean, a directory of this user's
+	// below /var/tmp.
 	StateDir string
+	// UndoBytes bounds what is kept for undoing, in bytes; 0 means 1 GiB. The
+	// oldest commits are forgotten for the next. A call that replaces or removes
+	// more than that by itself is not committed.
+	UndoBytes int64
 	// Protect names more paths of a workspace whose changes wait for a person,
 	// and Release names some that need not, as patterns: without a slash an
 	// entry anywhere, with one a path from the workspace.

@@ -53,6 +53,7 @@ func (d disks) holdsFiles(fstype string) bool {
 // hostMount is one mount of the runner's own namespace.
 type hostMount struct {
 	id            uint64
+	fs, root      string // which file system, and which folder of it
 	point, fstype string
 }
 
@@ -77,7 +78,7 @@ func parseHostMounts(s string) ([]hostMount, error) {
 		if err != nil {
 			return nil, fmt.Errorf("malformed mount table: %q", line)
 		}
-		list = append(list, hostMount{id, unescape(f[4]), g[0]})
+		list = append(list, hostMount{id, f[2], unescape(f[3]), unescape(f[4]), g[0]})
 	}
 	return list, nil
 }

@@ -194,7 +194,7 @@ func TestUnknownFileSystemsHoldNoFiles(t *testing.T) {
 
 func TestMountTableFields(t *testing.T) {
 	list, err := parseHostMounts("22 27 0:21 / /a\u3000b\\040c rw,relatime shared:1 master:2 - proc proc rw\n")
-	if err != nil || len(list) != 1 || list[0] != (hostMount{22, "/a\u3000b c", "proc"}) {
+	if err != nil || len(list) != 1 || list[0] != (hostMount{22, "0:21", "/", "/a\u3000b c", "proc"}) {
 		t.Errorf("got %+v, %v", list, err)
 	}
 	for _, bad := range []string{"x\n", "22 27 0:21 / /a rw,relatime\n", "no 27 0:21 / /a rw - proc proc rw\n"} {

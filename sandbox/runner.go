@@ -24,10 +24,10 @@ type Runner struct {
 	own      map[string]uint64 // namespaces of the runner itself
 	idmaps   idmaps
 	launcher launcher
-	most     int // entries of a workspace that are looked through
-	store    *overlay.Store
-	state    stateDir
-	groups   *cgroup.Tree // nil where there are none
+	most     int              // entries of a workspace that are looked through
+	stores   []*overlay.Store // the first takes new commits
+	states   []stateDir       // where they lie
+	groups   *cgroup.Tree     // nil where there are none
 	// recovered is what New found in the store.
 	recovered []Recovered
 
@@ -60,7 +60,7 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 		return nil, &Error{Op: "open sandbox", Hint: layer.Fix,
 			Err: &RefusedError{layer.Name, "a working one", layer.Evidence}}
 	}
-	if err := r.openStore(ctx, c); err != nil {
+	if err := r.openStores(ctx, c); err != nil {
 		r.Close()
 		return nil, err
 	}

@@ -3,14 +3,113 @@
 package sandbox
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// stateDir is where the store lies, as sources of cells are compared with it. A
+// sharedState is where state directories lie that have no home to lie in.
+const sharedState = "/var/tmp"
+
+// stateHome returns where the journals of this user's commits lie: as it is
+// configured, below XDG_STATE_HOME, below HOME, or in a directory of its own
+// below top, whichever can be trusted first. others are directories that
+// were used when the environment was another; what is left there counts too.
+func stateHome(c Config, uid int, top string) (dir string, others []string, err error) {
+	if c.StateDir != "" {
+		return c.StateDir, nil, nil
+	}
+	var list []string
+	if x := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(x) {
+		list = append(list, filepath.Join(x, "holdfast", "sandbox"))
+	}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) && exists(home) {
+		list = append(list, filepath.Join(home, ".local", "state", "holdfast", "sandbox"))
+	}
+	list = slices.DeleteFunc(list, func(d string) bool { return !trusted(filepath.Dir(d), uid) })
+	shared, err := sharedHomes(top, uid)
+	if err != nil && len(list) == 0 {
+		return "", nil, err
+	}
+	list = append(list, shared...)
+	for _, d := range list[1:] {
+		if ownedAlone(d, uid) && d != list[0] {
+			others = append(others, d)
+		}
+	}
+	return list[0], others, nil
+}
+
+func exists(p string) bool {
+	_, err := os.Stat(p)
+	return err == nil
+}
+
+// sharedHomes lists this user's directories below a directory that everybody may
+// write, the one to use first. Another user may have taken the plain name, which
+// must stop nobody: then there is one with a name that could not be foreseen.
+func sharedHomes(top string, uid int) ([]string, error) {
+	plain := filepath.Join(top, fmt.Sprintf("holdfast-%d", uid))
+	list, err := filepath.Glob(plain + "-*")
+	if err != nil {
+		return nil, err
+	}
+	list = slices.DeleteFunc(append([]string{plain}, list...), func(d string) bool { return !ownedAlone(d, uid) })
+	if len(list) > 0 {
+		return list, nil
+	}
+	if _, err := os.Lstat(plain); errors.Is(err, fs.ErrNotExist) {
+		return []string{plain}, nil
+	}
+	d, err := os.MkdirTemp(top, filepath.Base(plain)+"-*")
+	if err != nil {
+		return nil, fmt.Errorf("make state directory: %w", err)
+	}
+	return []string{d}, nil
+}
+
+// ownedAlone reports whether d is a directory of this user that is closed to
+// everybody else.
+func ownedAlone(d string, uid int) bool {
+	var st unix.Stat_t
+	return unix.Lstat(d, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR && int(st.Uid) == uid && st.Mode&0o077 == 0
+}
+
+// trusted reports whether nobody but this user and root can change what a path
+// names, as far as it exists: each directory on the way belongs to one of them,
+// and where others may write, they cannot move what is not theirs.
+func trusted(p string, uid int) bool {
+	for {
+		real, err := filepath.EvalSymlinks(p)
+		if err == nil {
+			p = real
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || p == "/" {
+			return false
+		}
+		p = filepath.Dir(p)
+	}
+	for {
+		var st unix.Stat_t
+		if unix.Lstat(p, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 && int(st.Uid) != uid ||
+			st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+			return false
+		}
+		if p == "/" {
+			return true
+		}
+		p = filepath.Dir(p)
+	}
+}
+
+// stateDir is where a store lies, as sources of cells are compared with it. A
 // cell that saw it could read what other workspaces held, and one that changed
 // it could have anything undone. The zero stateDir is in no source.
 type stateDir struct {
@@ -43,10 +142,58 @@ func locateState(dir string) (stateDir, error) {
 	}
 }
 
-// check refuses a source that holds the state directory or lies in it.
-func (s stateDir) check(p string, src Source, field string) error {
-	if s.path != "" && (within(p, s.path) || slices.Contains(s.above, fileID{src.Dev, src.Ino})) {
+// check refuses a source that holds the state directory or lies in it, or that
+// something is mounted below of which the same is true.
+func (s stateDir) check(t *mountTable, p string, src Source, field string) error {
+	if s.path == "" {
+		return nil
+	}
+	hit := within(p, s.path) || slices.Contains(s.above, fileID{src.Dev, src.Ino})
+	if !hit {
+		mine, err := t.locate(s.path)
+		if err != nil {
+			return fmt.Errorf("locate state directory: %w", err)
+		}
+		at, err := t.locate(p)
+		if err != nil {
+			return fmt.Errorf("locate %s: %w", p, err)
+		}
+		hit = at.meets(mine) || slices.ContainsFunc(t.mounts, func(m hostMount) bool {
+			return m.point != p && within(m.point, p) && m.shown().meets(mine)
+		})
+	}
+	if hit {
 		return &SpecError{field, fmt.Sprintf("%s holds the state directory of the sandbox, %s, or lies in it", p, s.path)}
 	}
 	return nil
+}
+
+// onDisk is a directory of a file system, wherever that is mounted.
+type onDisk struct{ fs, path string }
+
+// meets reports whether one of two directories lies in the other.
+func (a onDisk) meets(b onDisk) bool {
+	return a.fs == b.fs && (within(a.path, b.path) || within(b.path, a.path))
+}
+
+// shown is what a mount shows.
+func (m hostMount) shown() onDisk { return onDisk{m.fs, m.root} }
+
+// locate says where on which file system a path lies that holds no link.
+func (t *mountTable) locate(p string) (onDisk, error) {
+	fd, err := openPath(p)
+	if err != nil {
+		return onDisk{}, err
+	}
+	defer unix.Close(fd)
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &st); err != nil {
+		return onDisk{}, err
+	}
+	i := slices.IndexFunc(t.mounts, func(m hostMount) bool { return m.id == st.Mnt_id })
+	if i < 0 || !within(p, t.mounts[i].point) {
+		return onDisk{}, errors.New("its mount is not in the mount table")
+	}
+	m := t.mounts[i]
+	return onDisk{m.fs, filepath.Join(m.root, strings.TrimPrefix(p, strings.TrimSuffix(m.point, "/")))}, nil
 }

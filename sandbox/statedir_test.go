@@ -4,11 +4,14 @@ package sandbox_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-run/holdfast/sandbox"
+	"golang.org/x/sys/unix"
 )
 
 func TestNoCellSeesTheStateDirectory(t *testing.T) {
@@ -21,13 +24,155 @@ func TestNoCellSeesTheStateDirectory(t *testing.T) {
 	r := open(t, sandbox.Config{StateDir: filepath.Join(top, "link", "state")})
 	for dir, refused := range map[string]bool{top: true, filepath.Dir(state): true, state: true, filepath.Join(state, "done"): true,
 		filepath.Join(top, "beside"): false} {
-		for name, s := range map[string]sandbox.Spec{
-			"written": writable(dir), "read": {Workspace: &sandbox.Workspace{Dir: dir}}, "mounted": {Mounts: []sandbox.Mount{{Source: dir, Target: "/seen"}}},
-		} {
-			s.CallID, s.Argv = "state", []string{"/bin/true"}
-			if _, err := r.Run(t.Context(), s, sandbox.Discard); refused != errors.Is(err, sandbox.ErrSpec) || !refused && err != nil {
-				t.Errorf("%s %s: %v", dir, name, err)
-			}
+		seen(t, r, dir, refused)
+	}
+}
+
+// seen checks whether cells may be given dir, in each way there is.
+func seen(t *testing.T, r *sandbox.Runner, dir string, refused bool) {
+	t.Helper()
+	for name, s := range map[string]sandbox.Spec{
+		"written": writable(dir), "read": {Workspace: &sandbox.Workspace{Dir: dir}}, "mounted": {Mounts: []sandbox.Mount{{Source: dir, Target: "/seen"}}},
+	} {
+		s.CallID, s.Argv = "state", []string{"/bin/true"}
+		if _, err := r.Run(t.Context(), s, sandbox.Discard); refused != errors.Is(err, sandbox.ErrSpec) || !refused && err != nil {
+			t.Errorf("%s %s: %v", dir, name, err)
 		}
 	}
+}
+
+// TestStateDirectoryUnderAnotherName: mounts that show the state directory, a
+// part of it or a folder above it are no way around.
+func TestStateDirectoryUnderAnotherName(t *testing.T) {
+	top := realDir(t)
+	state := filepath.Join(top, "a", "state")
+	for _, d := range []string{state, filepath.Join(top, "harmless"), filepath.Join(top, "bound")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := open(t, sandbox.Config{StateDir: state, AllowDirectWrite: true})
+	for what, refused := range map[string]bool{state: true, filepath.Join(state, "done"): true, filepath.Join(top, "a"): true,
+		filepath.Join(top, "harmless"): false} {
+		dir := filepath.Join(top, "ws-"+fmt.Sprint(len(what)))
+		below := filepath.Join(dir, "below")
+		if err := os.MkdirAll(below, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []string{below, filepath.Join(top, "bound")} {
+			if err := unix.Mount(what, at, "", unix.MS_BIND, ""); err != nil {
+				t.Skipf("UNTESTED(cannot mount: %v)", err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(at, unix.MNT_DETACH) })
+		}
+		seen(t, r, dir, refused)
+		seen(t, r, filepath.Join(top, "bound"), refused)
+		if err := unix.Unmount(filepath.Join(top, "bound"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestStateDirectoryIsChosen: by setting, then where the environment says if
+// nobody else can change what that means, then below /var/tmp, where a name that
+// another user took stops nobody.
+func TestStateDirectoryIsChosen(t *testing.T) {
+	home, shared, me := realDir(t), realDir(t), os.Getuid()
+	if err := os.Chmod(shared, 0o1777|os.ModeSticky); err != nil {
+		t.Fatal(err)
+	}
+	plain := filepath.Join(shared, fmt.Sprintf("holdfast-%d", me))
+	t.Run("below HOME", func(t *testing.T) {
+		t.Setenv("HOME", home)
+		t.Setenv("XDG_STATE_HOME", "")
+		if got, _, err := sandbox.StateHome(sandbox.Config{}, shared); err != nil || sandbox.Trusted(home) != (got == filepath.Join(home, ".local/state/holdfast/sandbox")) {
+			t.Errorf("%q %v", got, err)
+		}
+	})
+	t.Run("below XDG_STATE_HOME", func(t *testing.T) {
+		t.Setenv("HOME", home)
+		t.Setenv("XDG_STATE_HOME", filepath.Join(home, "state"))
+		got, _, err := sandbox.StateHome(sandbox.Config{}, shared)
+		if err != nil || sandbox.Trusted(home) != (got == filepath.Join(home, "state/holdfast/sandbox")) {
+			t.Errorf("%q %v", got, err)
+		}
+	})
+	t.Run("as it is set", func(t *testing.T) {
+		if got, others, err := sandbox.StateHome(sandbox.Config{StateDir: "/x"}, shared); err != nil || got != "/x" || len(others) > 0 {
+			t.Errorf("%q %q %v", got, others, err)
+		}
+	})
+	t.Run("not where others write", func(t *testing.T) {
+		open := filepath.Join(home, "open")
+		if err := errors.Join(os.Mkdir(open, 0o777), os.Chmod(open, 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("HOME", open)
+		t.Setenv("XDG_STATE_HOME", filepath.Join(open, "x"))
+		if got, _, err := sandbox.StateHome(sandbox.Config{}, shared); err != nil || got != plain {
+			t.Errorf("%q %v", got, err)
+		}
+	})
+	t.Run("the name is taken", func(t *testing.T) {
+		t.Setenv("HOME", "")
+		t.Setenv("XDG_STATE_HOME", "")
+		for how, take := range map[string]func() error{
+			"by a link":                    func() error { return os.Symlink(home, plain) },
+			"by a file":                    func() error { return os.WriteFile(plain, nil, 0o600) },
+			"by a directory that is open":  func() error { return errors.Join(os.Mkdir(plain, 0o755), os.Chmod(plain, 0o755)) },
+			"by a directory of another":    func() error { return errors.Join(os.Mkdir(plain, 0o700), os.Chown(plain, 12345, 12345)) },
+			"and so is one that was found": func() error { return errors.Join(os.Mkdir(plain, 0o755), os.Mkdir(plain+"-0", 0o755)) },
+		} {
+			if err := take(); errors.Is(err, os.ErrPermission) {
+				t.Logf("%s: UNTESTED(%v)", how, err)
+				os.Remove(plain)
+				continue
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := sandbox.StateHome(sandbox.Config{}, shared)
+			if err != nil || !strings.HasPrefix(got, plain+"-") || got == plain+"-0" {
+				t.Errorf("%s: %q %v", how, got, err)
+			}
+			again, _, err := sandbox.StateHome(sandbox.Config{}, shared)
+			if err != nil || again != got {
+				t.Errorf("%s: %q, then %q %v", how, got, again, err)
+			}
+			for _, d := range []string{plain, plain + "-0", got} {
+				os.Remove(d)
+			}
+		}
+	})
+}
+
+// TestCommitsOfOtherEnvironmentsCanBeUndone: what was committed without a HOME
+// is found with one.
+func TestCommitsOfOtherEnvironmentsCanBeUndone(t *testing.T) {
+	home := realDir(t)
+	if !sandbox.Trusted(home) {
+		t.Skipf("UNTESTED(%s can be changed by others)", home)
+	}
+	dir := realDir(t)
+	fill(t, dir, map[string]string{"a": "old"})
+	t.Setenv("HOME", "")
+	t.Setenv("XDG_STATE_HOME", filepath.Join(home, "one"))
+	s := writable(dir)
+	res := sh(t, open(t, sandbox.Config{}), s, "echo new > a")
+	t.Setenv("XDG_STATE_HOME", "")
+	t.Setenv("HOME", home)
+	if err := os.MkdirAll(filepath.Join(home, ".local/state/holdfast"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(filepath.Join(home, "one/holdfast/sandbox"), filepath.Join(home, ".local/state/holdfast/sandbox")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_STATE_HOME", filepath.Join(home, "two"))
+	r := open(t, sandbox.Config{})
+	if !strings.HasPrefix(r.StateDir(), filepath.Join(home, "two")) {
+		t.Errorf("state lies in %s", r.StateDir())
+	}
+	if err := r.Undo(t.Context(), res.CommitID); err != nil || content(t, filepath.Join(dir, "a")) != "old" {
+		t.Errorf("%v: %q", err, content(t, filepath.Join(dir, "a")))
+	}
+	seen(t, r, filepath.Join(home, ".local"), true)
 }

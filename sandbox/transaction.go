@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/overlay"
@@ -38,7 +39,8 @@ func tick(begin time.Time) time.Time {
 }
 
 // settle commits what the tool changed in the workspace, if it ended by itself,
-// or drops it. Nothing of the cell is left when it is called.
+// or drops it. Nothing of the cell is left when it is called. The end of ctx
+// drops the changes as long as none is made.
 func (c *cell) settle(ctx context.Context, started bool) error {
 	if c.layer == nil {
 		return nil
@@ -50,6 +52,8 @@ func (c *cell) settle(ctx context.Context, started bool) error {
 	case c.result.Stuck:
 		c.result.Commit, c.result.Why = CommitDropped, "a process of the cell still runs"
 		return nil
+	case c.result.Limit == LimitCancelled: // what it would have changed is told all the same
+		ctx = context.WithoutCancel(ctx)
 	}
 	err := c.commit(ctx)
 	if r, ok := errors.AsType[*RecordError](err); ok {
@@ -60,6 +64,8 @@ func (c *cell) settle(ctx context.Context, started bool) error {
 		c.result.Commit, c.result.Why = CommitFailed, err.Error()
 		if _, ok := errors.AsType[*overlay.ConflictError](err); ok {
 			c.result.Commit = CommitConflict
+		} else if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			c.result.Limit, c.result.Commit, c.result.Why = LimitCancelled, CommitDropped, "the caller stopped the commit"
 		}
 	}
 	return nil
@@ -73,7 +79,8 @@ func (c *cell) commit(ctx context.Context) error {
 	}
 	defer unix.Close(lower)
 	f := c.facts
-	layer, err := overlay.Read(int(c.layer.Fd()), lower, overlay.Filter{Protect: f.Config.Protect, Release: f.Config.Release})
+	layer, err := overlay.Read(ctx, int(c.layer.Fd()), lower,
+		overlay.Filter{Protect: f.Config.Protect, Release: f.Config.Release}, f.Config.undoBytes())
 	if err != nil {
 		return err
 	}
@@ -85,11 +92,11 @@ func (c *cell) commit(ctx context.Context) error {
 		return nil
 	}
 	src := f.Sources[w.Dir]
-	id, err := c.runner.store.Commit(ctx, overlay.Request{Call: c.spec.CallID, Layer: layer, Since: c.since,
+	id, err := c.runner.store().Commit(ctx, overlay.Request{Call: c.spec.CallID, Layer: layer, Since: c.since,
 		Target: overlay.Target{Dir: w.Dir, Dev: src.Dev, Ino: src.Ino, Own: f.UID == 0},
 		Deciding: func(id string) error {
-			err := c.rec.Deciding(ctx, CommitRecord{CallID: c.spec.CallID, Decision: c.spec.Grants.Decision, Commit: id,
-				Workspace: w.Dir, Changes: c.result.Changes})
+			err := c.rec.Deciding(context.WithoutCancel(ctx), CommitRecord{CallID: c.spec.CallID, Decision: c.spec.Grants.Decision,
+				Commit: id, Workspace: w.Dir, Changes: c.result.Changes})
 			if err != nil {
 				return &RecordError{"deciding", err}
 			}
@@ -111,30 +118,53 @@ func openDirectory(p string) (int, error) {
 	return unix.Openat2(unix.AT_FDCWD, p, &how)
 }
 
-// openStore opens the directory of the journals and settles what dead processes
-// left there.
-func (r *Runner) openStore(ctx context.Context, c Config) error {
-	dir := c.StateDir
-	if dir == "" {
-		dir = fmt.Sprintf("/var/tmp/holdfast-%d", r.facts.UID)
+// undoBytes is how much is kept for undoing unless the configuration says
+// otherwise.
+const undoBytes = 1 << 30
+
+func (c Config) undoBytes() int64 {
+	if c.UndoBytes > 0 {
+		return c.UndoBytes
 	}
-	s, err := overlay.OpenStore(dir)
+	return undoBytes
+}
+
+// stateHint is what helps where no state directory can be used.
+const stateHint = "name a directory of your own in Config.StateDir, or HOLDFAST_STATE_DIR"
+
+// openStores opens the directory of the journals, and those of earlier runs of
+// other environments, and settles what dead processes left in any of them.
+func (r *Runner) openStores(ctx context.Context, c Config) error {
+	dir, others, err := stateHome(c, r.facts.UID, sharedState)
 	if err != nil {
-		return &Error{Op: "open sandbox", Hint: "name a directory of your own in Config.StateDir", Err: err}
+		return &Error{Op: "open sandbox", Hint: stateHint, Err: err}
 	}
-	if r.state, err = locateState(s.Dir()); err != nil {
-		return &Error{Op: "open sandbox", Hint: "name a directory of your own in Config.StateDir", Err: err}
+	for _, d := range append([]string{dir}, others...) {
+		s, err := overlay.OpenStore(d, c.undoBytes())
+		if err != nil {
+			return &Error{Op: "open sandbox", Hint: stateHint, Err: err}
+		}
+		state, err := locateState(s.Dir())
+		if err != nil {
+			return &Error{Op: "open sandbox", Hint: stateHint, Err: err}
+		}
+		found, err := s.Recover(ctx)
+		for _, f := range found {
+			r.recovered = append(r.recovered, Recovered{Commit: f.ID, Call: f.Call, Dir: f.Dir, Finished: f.Finished, Left: f.Left})
+		}
+		if err != nil {
+			return &Error{Op: "open sandbox", Hint: "a commit of a process that died could not be settled; its journal lies in " + d + "/open", Err: err}
+		}
+		r.stores, r.states = append(r.stores, s), append(r.states, state)
 	}
-	found, err := s.Recover(ctx)
-	for _, f := range found {
-		r.recovered = append(r.recovered, Recovered{Commit: f.ID, Call: f.Call, Dir: f.Dir, Finished: f.Finished, Left: f.Left})
-	}
-	if err != nil {
-		return &Error{Op: "open sandbox", Hint: "a commit of a process that died could not be settled; its journal lies in " + dir + "/open", Err: err}
-	}
-	r.store = s
 	return nil
 }
+
+// store is where commits are made; the others only have what is left to undo.
+func (r *Runner) store() *overlay.Store { return r.stores[0] }
+
+// StateDir returns where the journals of commits lie.
+func (r *Runner) StateDir() string { return r.store().Dir() }
 
 // Recovered lists the commits that other processes did not live to finish, and
 // that New found and settled.
@@ -143,7 +173,13 @@ func (r *Runner) Recovered() []Recovered { return r.recovered }
 // Undo takes the commit of a call back, all of it or nothing. It refuses if
 // anything that it would touch was changed since, and it does so only once.
 func (r *Runner) Undo(ctx context.Context, commit string) error {
-	if err := r.store.Undo(ctx, commit); err != nil {
+	s := r.store()
+	for _, o := range r.stores {
+		if slices.Contains(o.Done(), commit) {
+			s = o
+		}
+	}
+	if err := s.Undo(ctx, commit); err != nil {
 		return &Error{Op: "undo", Err: err}
 	}
 	return nil

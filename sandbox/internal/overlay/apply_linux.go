@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -104,7 +105,13 @@ func asBefore(dir int, name string, it *item) (bool, error) {
 	case Other:
 		return true, nil
 	}
-	sum, _, err := digest(dir, name, st, false)
+	if it.PreType == File && st.Size != it.PreSize {
+		return false, nil
+	}
+	sum, _, err := digest(context.Background(), dir, name, st, false)
+	if err == errGrows {
+		return false, nil
+	}
 	return sum == it.Pre, err
 }
 
@@ -196,7 +203,10 @@ func ours(dir int, base string, st *unix.Stat_t, it *item) bool {
 	if it.Type == Dir {
 		return true
 	}
-	sum, _, err := digest(dir, base, st, false)
+	if it.Type == File && st.Size != it.Size {
+		return false
+	}
+	sum, _, err := digest(context.Background(), dir, base, st, false)
 	return err == nil && sum == it.Post
 }
 

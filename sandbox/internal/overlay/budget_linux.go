@@ -17,15 +17,18 @@ type budget struct {
 	entries int
 	text    int64 // bytes
 	content int64 // bytes
+	old     int64 // bytes of the files that are replaced or taken away
+	most    int64 // old at the beginning
 }
 
-// newBudget lets as much content through as the file system of a layer holds.
-func newBudget(upper int) (budget, error) {
+// newBudget lets as much content through as the file system of a layer holds,
+// and most bytes of the files below it.
+func newBudget(upper int, most int64) (budget, error) {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(upper, &st); err != nil {
 		return budget{}, fmt.Errorf("examine layer: %w", err)
 	}
-	return budget{maxEntries, maxText, int64(st.Blocks) * st.Bsize}, nil
+	return budget{maxEntries, maxText, int64(st.Blocks) * st.Bsize, most, most}, nil
 }
 
 // spend takes one change off the budget.
@@ -47,4 +50,21 @@ func (b *budget) read(st *unix.Stat_t) error {
 		return fmt.Errorf("%w: its files are larger than the layer can hold", ErrTooMany)
 	}
 	return nil
+}
+
+// take takes a file that is replaced or goes off the budget, before any of it is
+// read: it will be read, compared, and kept for an undo.
+func (b *budget) take(st *unix.Stat_t) error {
+	if typeOf(st.Mode) != File {
+		return nil
+	}
+	if b.old -= st.Size; b.old < 0 {
+		return tooMuch(b.most)
+	}
+	return nil
+}
+
+// tooMuch is what a call is told that would take away more than is kept.
+func tooMuch(most int64) error {
+	return fmt.Errorf("%w: the files that it replaces or removes are larger than the %d MiB that are kept for undoing", ErrTooMany, most>>20)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -74,7 +75,6 @@ type commit struct {
 	shelf    *shelf
 	deciding func(string) error
 	content  func(int, *item) (*os.File, error)
-	kept     int64
 	forUndo  bool // what is taken away need not be kept again
 }
 
@@ -115,9 +115,7 @@ func (c *commit) run(ctx context.Context) (string, error) {
 	// the changes are made; what cannot be cleaned up now, a recovery will
 	if c.tree.drop(c.shelf) == nil {
 		c.store.step("file")
-		if os.Rename(c.dir, filepath.Join(c.store.dir, "done", c.journal.ID)) == nil {
-			c.store.prune()
-		}
+		_ = os.Rename(c.dir, filepath.Join(c.store.dir, "done", c.journal.ID))
 	}
 	c.shelf.close()
 	return c.journal.ID, nil
@@ -190,6 +188,10 @@ func (c *commit) abandon() error {
 // journal.
 func (c *commit) prepare(ctx context.Context) error {
 	c.store.step("begin")
+	need := c.need()
+	if err := c.store.room(need); err != nil {
+		return err
+	}
 	if err := os.Mkdir(c.dir, 0o700); err != nil {
 		return err
 	}
@@ -215,16 +217,33 @@ func (c *commit) prepare(ctx context.Context) error {
 		}
 		c.store.step(fmt.Sprintf("stage %d", i))
 		it := &j.Items[i]
-		if err := c.keep(it); err != nil {
+		if err := c.keep(ctx, it); err != nil {
 			return fmt.Errorf("keep %q: %w", it.Path, err)
 		}
-		if err := c.stage(i, it); err != nil {
+		if err := c.stage(ctx, i, it); err != nil {
 			return fmt.Errorf("%q: %w", it.Path, err)
 		}
 	}
 	if b, err = json.Marshal(j); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(c.dir, sizeFile), strconv.AppendInt(nil, need+int64(len(b)), 10), 0o600); err != nil {
+		return err
+	}
 	c.store.step("journal")
-	return write(filepath.Join(c.dir, journalFile), b)
+	if err := write(filepath.Join(c.dir, journalFile), b); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// need is how many bytes of content the commit keeps for an undo.
+func (c *commit) need() int64 {
+	n := int64(0)
+	for _, it := range c.journal.Items {
+		if !c.forUndo && it.PreType == File && it.Op != Chmod {
+			n += it.PreSize
+		}
+	}
+	return n
 }

@@ -1,17 +1,24 @@
 package overlay
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
+// errGrows means that a file is not as long as it was a moment ago.
+var errGrows = errors.New("it changes while it is read")
+
 // digest hashes the content of a file or the target of a link. layer says that
-// a file which its owner closed to itself may be opened.
-func digest(dir int, name string, st *unix.Stat_t, layer bool) (sum, link string, err error) {
+// a file which its owner closed to itself may be opened. No more is read of a
+// file than st says that it holds; one that turns out longer or shorter is an
+// error, as is the end of ctx.
+func digest(ctx context.Context, dir int, name string, st *unix.Stat_t, layer bool) (sum, link string, err error) {
 	switch typeOf(st.Mode) {
 	case Link:
 		link, err = readlink(dir, name)
@@ -27,12 +34,34 @@ func digest(dir int, name string, st *unix.Stat_t, layer bool) (sum, link string
 		}
 		defer f.Close()
 		h := sha256.New()
-		if _, err := io.Copy(h, f); err != nil {
+		if err := copyExactly(ctx, h, f, st.Size); err != nil {
 			return "", "", err
 		}
 		return hex.EncodeToString(h.Sum(nil)), "", nil
 	}
 	return "", "", nil
+}
+
+// copyExactly copies a file of a known size, and hears ctx while it does.
+func copyExactly(ctx context.Context, to io.Writer, from io.Reader, size int64) error {
+	const piece = 1 << 20
+	for size >= 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := io.Copy(to, io.LimitReader(from, min(piece, size+1)))
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		size -= n
+	}
+	if size != 0 {
+		return errGrows
+	}
+	return nil
 }
 
 func openFile(dir int, name string, mode uint32, layer bool) (*os.File, error) {
@@ -57,3 +86,26 @@ func readlink(dir int, name string) (string, error) {
 	}
 	return string(b[:n]), nil
 }
+
+// inspectIndex returns why the index of a git repository is held back, or "".
+func inspectIndex(dir int, name string, st *unix.Stat_t) (string, error) {
+	f, err := openFile(dir, name, st.Mode, true)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
+	if err != nil {
+		return "", err
+	}
+	if err = errors.New("it is too long to be looked at"); len(b) <= maxIndex {
+		err = checkIndex(b)
+	}
+	if err != nil {
+		return "git would act on it: " + err.Error(), nil
+	}
+	return "", nil
+}
+
+// maxIndex bounds the bytes of an index; it names about a million files.
+const maxIndex = 128 << 20

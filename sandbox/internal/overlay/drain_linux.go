@@ -1,11 +1,13 @@
 package overlay
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +28,7 @@ type item struct {
 	PreGID  uint32 `json:"pre_gid,omitempty"`
 	PreType Type   `json:"pre_type,omitempty"`
 	PreLink string `json:"pre_link,omitempty"`
+	PreSize int64  `json:"pre_size,omitempty"`
 	// Staged is the inode that will stand at the path.
 	Staged uint64 `json:"staged,omitempty"`
 	// Kept says that the content before was kept for an undo.
@@ -53,13 +56,16 @@ func (l *Layer) Changes() []Change {
 
 // Read compares the upper directory of an overlay with the lower one. Both are
 // open directories and stay the caller's; upper must not change any more and
-// must stay open until the layer is committed or forgotten.
-func Read(upper, lower int, f Filter) (*Layer, error) {
-	b, err := newBudget(upper)
+// must stay open until the layer is committed or forgotten. Of the files that
+// the changes replace or take away, at most so many bytes are read; with more
+// the layer is refused before any of them is.
+func Read(ctx context.Context, upper, lower int, f Filter, most int64) (*Layer, error) {
+	b, err := newBudget(upper, most)
 	if err != nil {
 		return nil, err
 	}
-	d := &drain{filter: f, budget: b}
+	d := &drain{ctx: ctx, filter: f, budget: b}
+	d.guard = sync.OnceValues(func() (*guard, error) { return newGuard(ctx, lower, f) })
 	if err := d.dir(upper, lower, "", 0, ""); err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
@@ -98,7 +104,9 @@ func order(a, b item) int {
 
 // drain is one reading of a layer.
 type drain struct {
+	ctx    context.Context
 	filter Filter
+	guard  func() (*guard, error) // made once something changes
 	items  []item
 	budget budget
 }
@@ -239,13 +247,30 @@ func (d *drain) entry(upper, lower int, rel, name string, depth int, held string
 		})
 	}
 	if held == "" {
-		held = repository(rel, name, low == nil, siblings)
+		held = holdRepository(rel, name, it.Type, low == nil, siblings)
+	}
+	if held == "" {
+		if held, err = d.behind(path, it.Type, low); err != nil {
+			return err
+		}
 	}
 	it.Held = held
 	if it.Type == Dir {
 		return d.subdir(upper, lower, it, name, up, low, depth)
 	}
 	return d.leaf(upper, lower, it, name, up, low, depth)
+}
+
+// behind returns why a path is held back that a guarded name leads to, or "".
+func (d *drain) behind(p string, t Type, low *unix.Stat_t) (string, error) {
+	if covered(d.filter.Release, p) {
+		return "", nil
+	}
+	g, err := d.guard()
+	if err != nil {
+		return "", err
+	}
+	return g.holds(p, t, low), nil
 }
 
 // whiteout reports whether an entry of the layer hides one below it.
@@ -255,6 +280,9 @@ func whiteout(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFCHR
 func (it *item) before(st *unix.Stat_t) {
 	it.PreIno, it.PreMode, it.PreUID, it.PreGID = st.Ino, st.Mode, st.Uid, st.Gid
 	it.PreType, it.preChanged = typeOf(st.Mode), st.Ctim
+	if it.PreType == File {
+		it.PreSize = st.Size
+	}
 }
 
 // leaf is a file or a link of the layer.
@@ -273,16 +301,24 @@ func (d *drain) leaf(upper, lower int, it item, name string, up, low *unix.Stat_
 		return err
 	}
 	var err error
-	if it.Post, it.Link, err = digest(upper, name, up, true); err != nil {
+	if it.Post, it.Link, err = digest(d.ctx, upper, name, up, true); err != nil {
 		return fmt.Errorf("%q: %w", it.Path, err)
 	}
 	if it.Type == File {
 		it.Size = up.Size
 	}
+	if it.Held == "" && it.Type == File && isIndex(components(it.Path)) {
+		if it.Held, err = inspectIndex(upper, name, up); err != nil {
+			return fmt.Errorf("%q: %w", it.Path, err)
+		}
+	}
 	if low != nil && it.Type != Other {
 		it.Op = Replace
 		it.before(low)
-		if it.Pre, it.PreLink, err = digest(lower, name, low, false); err != nil {
+		if err := d.budget.take(low); err != nil {
+			return err
+		}
+		if it.Pre, it.PreLink, err = digest(d.ctx, lower, name, low, false); err != nil {
 			return fmt.Errorf("%q: %w", it.Path, err)
 		}
 		same := it.PreType == it.Type && it.Pre == it.Post
@@ -404,10 +440,18 @@ func (d *drain) remove(lower int, name, path string, low *unix.Stat_t, depth int
 	if t == Other {
 		t = File // special files may go
 	}
+	var err error
 	if it.Held == "" {
 		it.Held = d.filter.hold(path, name, t)
 	}
-	var err error
+	if it.Held == "" {
+		if it.Held, err = d.behind(path, t, low); err != nil {
+			return false, err
+		}
+	}
+	if err := d.budget.take(low); err != nil {
+		return false, err
+	}
 	if it.Type == Dir {
 		kept, err := d.removeBelow(lower, name, path, depth, it.Held)
 		if err != nil {
@@ -416,7 +460,7 @@ func (d *drain) remove(lower int, name, path string, low *unix.Stat_t, depth int
 		if kept && it.Held == "" {
 			it.Held = "something in it is held back"
 		}
-	} else if it.Pre, it.PreLink, err = digest(lower, name, low, false); err != nil {
+	} else if it.Pre, it.PreLink, err = digest(d.ctx, lower, name, low, false); err != nil {
 		return false, fmt.Errorf("%q: %w", path, err)
 	}
 	return it.Held != "", d.add(it)

@@ -20,15 +20,26 @@ const stagePrefix = ".holdfast-"
 // guarded are the paths that act by themselves later, or tell other programs
 // what to do: a change there outlives the call and its judgement. A pattern
 // without a slash names an entry anywhere; one with a slash is meant from the
-// workspace, and "**/" stands for any folder. Each covers what lies below.
+// workspace, and "**/" stands for any folder. Each covers what lies below. What
+// lies in a git directory is judged by gitData.
 var guarded = []string{
-	"**/.git/hooks", "**/.git/config", "**/.git/config.worktree", "**/.git/commondir", "**/.git/worktrees",
-	"**/.git/modules", ".gitmodules", ".githooks", ".husky", ".envrc", ".vscode", ".idea", ".devcontainer",
-	"**/.github/workflows", ".gitlab-ci.yml", "**/.circleci", "Jenkinsfile", ".pre-commit-config.yaml",
-	"AGENTS.md", "CLAUDE.md", "GEMINI.md", "SKILL.md", ".cursorrules", ".cursor", ".claude", ".codex", ".holdfast",
-	".mcp.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".netrc",
-	".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshrc", ".zshenv", ".zprofile", ".inputrc",
-	".ssh", ".gnupg", ".aws", ".config/autostart", ".config/systemd", ".config/fish",
+	".gitmodules", ".githooks", ".husky", "lefthook.yml", ".lefthook.yml", ".pre-commit-config.yaml", "**/.hg/hgrc", "**/.jj/repo",
+	"**/objects/info/alternates", "**/objects/info/http-alternates",
+	// editors, shells and tools that obey a file of the folder they are started in
+	".envrc", ".vscode", ".idea", ".devcontainer", ".devcontainer.json", ".zed", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua",
+	".dir-locals.el", ".gdbinit", ".lldbinit", ".cargo", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".bazelrc", ".netrc",
+	".mise.toml", "mise.toml",
+	// continuous integration
+	"**/.github/workflows", "**/.github/actions", "**/.gitea/workflows", "**/.forgejo/workflows", ".gitlab-ci.yml", "**/.circleci",
+	".buildkite", ".travis.yml", ".drone.yml", ".woodpecker", ".woodpecker.yml", ".cirrus.yml", "azure-pipelines.yml",
+	"bitbucket-pipelines.yml", "Jenkinsfile",
+	// instructions of agents
+	"AGENTS.md", "CLAUDE.md", "GEMINI.md", "SKILL.md", "**/.github/copilot-instructions.md", ".cursorrules", ".cursor",
+	".windsurfrules", ".windsurf", ".clinerules", ".aider.conf.yml", ".claude", ".codex", ".gemini", ".holdfast", ".mcp.json",
+	// a home directory
+	".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".inputrc",
+	".cshrc", ".tcshrc", ".login", ".xprofile", ".xsession", ".xinitrc", ".tmux.conf", ".gitconfig",
+	".ssh", ".gnupg", ".aws", ".config/autostart", ".config/systemd", ".config/fish", ".config/git",
 }
 
 // laterRun are names whose content other programs execute.
@@ -53,6 +64,11 @@ func (f Filter) hold(p, name string, t Type) string {
 		return "its name is reserved"
 	case covered(f.Release, p):
 		return ""
+	}
+	if why := holdGit(components(p), t); why != "" {
+		return why
+	}
+	switch {
 	case covered(guarded, p) || covered(f.Protect, p):
 		return "a person has to make this change"
 	case t != Dir && (above(guarded, p) || above(f.Protect, p)):

@@ -1,8 +1,6 @@
 package overlay
 
 import (
-	"path"
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -39,21 +37,4 @@ func plain(name string) string {
 		return ".git"
 	}
 	return s
-}
-
-// repository returns why an entry of a folder may not make a git repository out
-// of dir, or change what one does: git takes any folder that holds a head, objects
-// and references for one, and executes what its configuration says. siblings are
-// the folder's entries by folded name.
-func repository(dir, name string, fresh bool, siblings map[string][]string) string {
-	has := func(n string) bool { return len(siblings[n]) > 0 }
-	if plain(path.Base(dir)) == ".git" || !has("head") || !has("commondir") && (!has("objects") || !has("refs")) {
-		return ""
-	}
-	n := fold(name)
-	if slices.Contains([]string{"config", "config.worktree", "hooks"}, n) ||
-		fresh && slices.Contains([]string{"head", "objects", "refs", "commondir"}, n) {
-		return "it is part of a git repository, which acts on what it holds"
-	}
-	return ""
 }

@@ -98,7 +98,7 @@ func TestLayerIsNoLargerThanItsQuota(t *testing.T) {
 			if err := fill(w.upper()); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := overlay.Read(openDir(t, w.upper()), openDir(t, w.work()), overlay.Filter{}); !errors.Is(err, overlay.ErrTooMany) {
+			if _, err := overlay.Read(t.Context(), openDir(t, w.upper()), openDir(t, w.work()), overlay.Filter{}, most); !errors.Is(err, overlay.ErrTooMany) {
 				t.Errorf("%v", err)
 			}
 		})
@@ -111,7 +111,7 @@ func TestLayerIsNoLargerThanItsQuota(t *testing.T) {
 			files[fmt.Sprint(i)] = links
 		}
 		put(t, dir, files)
-		if _, err := overlay.Read(openDir(t, dir), openDir(t, w.work()), overlay.Filter{}); !errors.Is(err, overlay.ErrTooMany) {
+		if _, err := overlay.Read(t.Context(), openDir(t, dir), openDir(t, w.work()), overlay.Filter{}, most); !errors.Is(err, overlay.ErrTooMany) {
 			t.Errorf("%v", err)
 		}
 	})

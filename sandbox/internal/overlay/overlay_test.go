@@ -115,6 +115,9 @@ func look(t testing.TB, root string) string {
 	return strings.Join(list, " ")
 }
 
+// most is how many bytes the stores of these tests keep.
+const most = 8 << 20
+
 func openDir(t testing.TB, dir string) int {
 	t.Helper()
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -127,7 +130,7 @@ func openDir(t testing.TB, dir string) int {
 
 func (w world) read(t testing.TB, f overlay.Filter) *overlay.Layer {
 	t.Helper()
-	l, err := overlay.Read(openDir(t, w.upper()), openDir(t, w.work()), f)
+	l, err := overlay.Read(context.Background(), openDir(t, w.upper()), openDir(t, w.work()), f, most)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +139,7 @@ func (w world) read(t testing.TB, f overlay.Filter) *overlay.Layer {
 
 func (w world) open(t testing.TB) *overlay.Store {
 	t.Helper()
-	s, err := overlay.OpenStore(w.store())
+	s, err := overlay.OpenStore(w.store(), most)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +314,7 @@ func TestRemovingAHeldPathKeepsTheFolderAboveIt(t *testing.T) {
 
 func TestTooMuchIsRefusedAsAWhole(t *testing.T) {
 	w := newWorld(t, map[string]string{"old": "new", strings.Repeat("d/", 70) + "x": "x"})
-	_, err := overlay.Read(openDir(t, w.upper()), openDir(t, w.work()), overlay.Filter{})
+	_, err := overlay.Read(t.Context(), openDir(t, w.upper()), openDir(t, w.work()), overlay.Filter{}, most)
 	if !errors.Is(err, overlay.ErrTooMany) {
 		t.Fatalf("got %v", err)
 	}
@@ -322,7 +325,7 @@ func TestStoreOfOthersIsRefused(t *testing.T) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := overlay.OpenStore(dir); err == nil {
+	if _, err := overlay.OpenStore(dir, most); err == nil {
 		t.Error("opened a store that others can read")
 	}
 }
@@ -344,7 +347,7 @@ func die(dir, at string) {
 	w := world{dir}
 	var n, count int
 	fmt.Sscan(at, &n)
-	s, err := overlay.OpenStore(w.store())
+	s, err := overlay.OpenStore(w.store(), most)
 	if err != nil {
 		fmt.Print(err)
 		os.Exit(1)

@@ -102,12 +102,31 @@ func (s *Store) Undo(ctx context.Context, id string) error {
 	if err != nil {
 		return fmt.Errorf("undo commit %s: %w", id, err)
 	}
+	if err := measure(items, old); err != nil {
+		return fmt.Errorf("undo commit %s: %w", id, err)
+	}
 	c := &commit{store: s, journal: &journal{Call: "undo " + id, Target: j.Target, Items: items}, forUndo: true}
 	c.content = func(_ int, it *item) (*os.File, error) { return os.Open(filepath.Join(old, "pre", it.Post)) }
 	if _, err := c.run(ctx); err != nil {
 		return fmt.Errorf("undo commit %s: %w", id, err)
 	}
-	return os.RemoveAll(old)
+	return s.forget(id)
+}
+
+// measure notes how long the files are that an undo puts back.
+func measure(items []item, old string) error {
+	for i := range items {
+		it := &items[i]
+		if it.Type != File || it.Op != Create && it.Op != Replace {
+			continue
+		}
+		st, err := os.Stat(filepath.Join(old, "pre", it.Post))
+		if err != nil {
+			return fmt.Errorf("what stood at %q is not kept any more: %w", it.Path, err)
+		}
+		it.Size = st.Size()
+	}
+	return nil
 }
 
 // Done lists the commits that can be undone, oldest first.

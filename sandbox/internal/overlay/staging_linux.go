@@ -2,10 +2,10 @@ package overlay
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,7 +15,7 @@ import (
 )
 
 // stage puts on the shelf what will take the place of item i.
-func (c *commit) stage(i int, it *item) error {
+func (c *commit) stage(ctx context.Context, i int, it *item) error {
 	if it.Op == Remove || it.Op == Chmod {
 		return nil
 	}
@@ -23,7 +23,7 @@ func (c *commit) stage(i int, it *item) error {
 	var err error
 	switch it.Type {
 	case File:
-		err = c.stageFile(i, it)
+		err = c.stageFile(ctx, i, it)
 	case Link:
 		err = unix.Symlinkat(it.Link, c.shelf.fd, name)
 	case Dir:
@@ -63,7 +63,7 @@ func (c *commit) owner(it *item) (uid, gid int) {
 }
 
 // stageFile copies the content, which must be what was read before.
-func (c *commit) stageFile(i int, it *item) error {
+func (c *commit) stageFile(ctx context.Context, i int, it *item) error {
 	from, err := c.content(i, it)
 	if err != nil {
 		return err
@@ -76,11 +76,11 @@ func (c *commit) stageFile(i int, it *item) error {
 	to := os.NewFile(uintptr(fd), it.Path)
 	defer to.Close()
 	h := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(to, h), from); err != nil {
+	if err := copyExactly(ctx, io.MultiWriter(to, h), from, it.Size); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != it.Post {
-		return fmt.Errorf("its content changed while it was read")
+	if hex.EncodeToString(h.Sum(nil)) != it.Post {
+		return errGrows
 	}
 	if uid, gid := c.owner(it); uid >= 0 {
 		if err := unix.Fchown(fd, uid, gid); err != nil {
@@ -130,9 +130,8 @@ func (c *commit) copyAttributes(it *item, to int) {
 	}
 }
 
-// keep copies what an item takes away into the store, for an undo. What is too
-// large is not kept; the item then says so.
-func (c *commit) keep(it *item) error {
+// keep copies what an item takes away into the store, for an undo.
+func (c *commit) keep(ctx context.Context, it *item) error {
 	if c.forUndo || it.PreType != File || it.Op == Chmod {
 		return nil
 	}
@@ -141,14 +140,6 @@ func (c *commit) keep(it *item) error {
 		return err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if c.kept += st.Size(); c.kept > keptBytes {
-		it.Kept = false
-		return nil
-	}
 	dir := filepath.Join(c.dir, "pre")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -157,7 +148,7 @@ func (c *commit) keep(it *item) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(to, f)
+	err = copyExactly(ctx, to, f, it.PreSize)
 	it.Kept = true
 	return errors.Join(err, to.Close())
 }

@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,18 +21,18 @@ import (
 // processes too.
 type Store struct {
 	dir  string
+	most int64        // bytes that are kept for undoing
 	step func(string) // called before each step that could be the last; set by tests
 }
 
-// Bounds of what is kept for undoing.
-const (
-	keptCommits = 32
-	keptBytes   = 128 << 20 // of one commit
-)
+// keptCommits bounds how many commits can be undone.
+const keptCommits = 32
 
 // OpenStore opens, or makes, the store in dir, which must be the caller's and
-// closed to others.
-func OpenStore(dir string) (*Store, error) {
+// closed to others. What it keeps for undoing is at most so many bytes and 32
+// commits: the oldest are forgotten for the next, and one that needs more by
+// itself is refused.
+func OpenStore(dir string, most int64) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make store: %w", err)
 	}
@@ -48,7 +48,7 @@ func OpenStore(dir string) (*Store, error) {
 			return nil, fmt.Errorf("make store: %w", err)
 		}
 	}
-	return &Store{dir: dir, step: func(string) {}}, nil
+	return &Store{dir: dir, most: most, step: func(string) {}}, nil
 }
 
 // Dir returns where the store lies.
@@ -139,6 +139,7 @@ const (
 	journalFile  = "journal.json" // prepared: nothing is changed yet
 	applyingFile = "applying"     // some changes may be made
 	doneFile     = "done"         // all of them are
+	sizeFile     = "size"         // how many bytes it keeps, in decimal
 )
 
 func readJournal(dir string) (*journal, error) {
@@ -161,19 +162,72 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// prune forgets the oldest commits.
-func (s *Store) prune() {
-	names, err := os.ReadDir(filepath.Join(s.dir, "done"))
-	if err != nil {
-		return
+// room forgets the oldest commits until so many bytes more may be kept.
+func (s *Store) room(need int64) error {
+	if need > s.most {
+		return tooMuch(s.most)
 	}
-	var ids []string
-	for _, n := range names {
-		ids = append(ids, n.Name())
+	ids, total := s.Done(), int64(0)
+	sizes := make([]int64, len(ids))
+	for i, id := range ids {
+		n, err := kept(filepath.Join(s.dir, "done", id))
+		if err != nil {
+			return fmt.Errorf("add up what is kept for undoing: %w", err)
+		}
+		sizes[i] = n
+		total += n
 	}
-	slices.Sort(ids)
-	for len(ids) > keptCommits {
-		os.RemoveAll(filepath.Join(s.dir, "done", ids[0]))
-		ids = ids[1:]
+	for i, id := range ids {
+		if len(ids)-i < keptCommits && total+need <= s.most {
+			return nil
+		}
+		if err := s.forget(id); err != nil {
+			return fmt.Errorf("forget what is kept for undoing: %w", err)
+		}
+		total -= sizes[i]
 	}
+	return nil
+}
+
+// forget removes a commit that can be undone. Its journal goes first: without it
+// nothing will be undone from the rest.
+func (s *Store) forget(id string) error {
+	dir := filepath.Join(s.dir, "done", id)
+	if err := os.Remove(filepath.Join(dir, journalFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(dir)
+}
+
+// kept returns how many bytes a commit keeps.
+func kept(dir string) (int64, error) {
+	b, err := os.ReadFile(filepath.Join(dir, sizeFile))
+	if err == nil {
+		if n, err := strconv.ParseInt(string(b), 10, 64); err == nil && n >= 0 {
+			return n, nil
+		}
+	}
+	n := int64(0) // of an older version, or not whole
+	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		st, err := d.Info()
+		if err == nil {
+			n += st.Size()
+		}
+		return err
+	})
+	return n, err
+}
+
+// Kept returns how many commits can be undone, how many bytes that takes, and
+// how many it may take.
+func (s *Store) Kept() (commits int, bytes, most int64) {
+	ids := s.Done()
+	for _, id := range ids {
+		n, _ := kept(filepath.Join(s.dir, "done", id))
+		bytes += n
+	}
+	return len(ids), bytes, s.most
 }

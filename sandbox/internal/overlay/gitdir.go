@@ -1,0 +1,77 @@
+package overlay
+
+import (
+	"slices"
+	"strings"
+)
+
+// gitFiles and gitFolders are what a call may change in a git directory: names
+// under which git keeps data that it checks when it reads it. Everything else
+// there is held back, whatever it is called: git executes some of it (hooks, the
+// configuration, a list of steps of a rebase), obeys some (attributes, grafts,
+// alternates, other working trees), and gets new names with each release.
+var (
+	gitFiles = []string{"head", "orig_head", "fetch_head", "merge_head", "cherry_pick_head", "revert_head", "auto_merge",
+		"commit_editmsg", "merge_msg", "merge_mode", "squash_msg", "tag_editmsg", gitIndex, "packed-refs"}
+	gitFolders = []string{"objects", "refs", "logs", "reftable"}
+	gitInfo    = []string{"packs", "commit-graph", "commit-graphs"} // of objects/info
+)
+
+const gitIndex = "index"
+
+// gitData reports whether a path inside of a git directory names plain data.
+func gitData(rest []string) bool {
+	switch {
+	case strings.HasSuffix(rest[len(rest)-1], ".lock"):
+		return false // one that is left keeps git from working
+	case slices.Contains(gitFiles, rest[0]):
+		return len(rest) == 1
+	case rest[0] == "objects" && len(rest) > 2 && rest[1] == "info":
+		return slices.Contains(gitInfo, rest[2])
+	}
+	return slices.Contains(gitFolders, rest[0])
+}
+
+// holdGit returns why a path with a folder ".git" in it is not committed, or "".
+func holdGit(parts []string, t Type) string {
+	for i, s := range parts {
+		if s != ".git" {
+			continue
+		}
+		rest := parts[i+1:]
+		switch {
+		case len(rest) == 0 && t != Dir:
+			return "it stands where a folder would be that a person has to change"
+		case len(rest) > 0 && t == Link:
+			return "it is a link in a git directory"
+		case len(rest) > 0 && !gitData(rest):
+			return "git acts on it: a person has to make this change"
+		}
+	}
+	return ""
+}
+
+// isIndex reports whether a path is the index of a repository.
+func isIndex(parts []string) bool {
+	n := len(parts)
+	return n > 1 && parts[n-1] == gitIndex && parts[n-2] == ".git"
+}
+
+// holdRepository returns why an entry of a folder may not make a git repository
+// out of dir, or change what one does: git takes any folder that holds a head,
+// objects and references for one. siblings are the folder's entries by folded
+// name.
+func holdRepository(dir, name string, t Type, fresh bool, siblings map[string][]string) string {
+	has := func(n string) bool { return len(siblings[n]) > 0 }
+	if plain(baseOf(dir)) == ".git" || !has("head") || !has("commondir") && (!has("objects") || !has("refs")) {
+		return ""
+	}
+	n := plain(name)
+	if t == Link || !gitData([]string{n}) || n == gitIndex || fresh && slices.Contains([]string{"head", "objects", "refs"}, n) {
+		return "it is part of a git repository, which acts on what it holds"
+	}
+	return ""
+}
+
+// baseOf is the last component of a path relative to the workspace.
+func baseOf(p string) string { return p[strings.LastIndexByte(p, '/')+1:] }

@@ -1,0 +1,221 @@
+package overlay
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxConfig bounds the files of git that are read.
+const maxConfig = 1 << 20
+
+// repository notes what the configuration of a working tree leads to. at is its
+// ".git": the git directory, a link to it, or a file that names it.
+func (g *guard) repository(tree, at string) error {
+	st, err := lookAt(at)
+	if err != nil || st == nil {
+		return nil
+	}
+	dir := at
+	if typeOf(st.Mode) == File {
+		text, err := readSmall(at)
+		if err != nil {
+			return err
+		}
+		to, ok := strings.CutPrefix(text, "gitdir:")
+		if !ok {
+			return nil
+		}
+		dir = from(tree, strings.TrimSpace(to))
+	}
+	common := dir
+	if text, err := readSmall(path.Join(dir, "commondir")); err != nil {
+		return err
+	} else if text != "" {
+		common = from(dir, strings.TrimSpace(text))
+	}
+	for _, d := range []string{dir, common} {
+		// links in a git directory outside of the workspace may lead into it
+		for _, n := range []string{"config", "config.worktree", "hooks", "info"} {
+			if err := g.trace(d, n, ".git/"+n); err != nil {
+				return err
+			}
+		}
+		if err := g.hooks(path.Join(d, "hooks")); err != nil {
+			return err
+		}
+		for _, n := range []string{"config", "config.worktree"} {
+			if err := g.config(tree, path.Join(d, n), 0); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range g.user {
+		if err := g.config(tree, f, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// from is what a path in a file of git means, seen from a folder.
+func from(dir, p string) string {
+	if strings.HasPrefix(p, "/") {
+		return path.Clean(p)
+	}
+	return path.Join(dir, p)
+}
+
+// hooks follows the links in a folder of hooks, wherever it lies.
+func (g *guard) hooks(dir string) error {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil // there are none, or they are not for this user to execute
+	}
+	defer unix.Close(fd)
+	list, err := readDirectory(fd, g.left)
+	if err != nil {
+		return err
+	}
+	if g.left -= len(list); g.left < 0 {
+		return errTooLarge
+	}
+	for _, e := range list {
+		if e.kind != unix.DT_LNK {
+			continue
+		}
+		if err := g.follow(fd, dir, e.name, ".git/hooks/"+e.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// config notes what one configuration, and those that it includes, lead to.
+func (g *guard) config(tree, file string, depth int) error {
+	key := tree + "\x00" + file
+	if depth > maxIncludes || g.read[key] {
+		return nil
+	}
+	g.read[key] = true
+	text, err := readSmall(file)
+	if err != nil {
+		return err
+	}
+	why := file
+	if rel, ok := g.relative(file); ok {
+		why = rel
+	}
+	for _, s := range parseConfig(text) {
+		for _, w := range s.files() {
+			if err := g.setting(tree, file, s, fromHome(w), s.key+" of "+why, depth); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// maxIncludes bounds how many configurations include one another.
+const maxIncludes = 10
+
+// setting notes what one path in a configuration leads to.
+func (g *guard) setting(tree, file string, s setting, p, why string, depth int) error {
+	base := tree
+	if s.includes() {
+		base = path.Dir(file)
+	}
+	if !strings.Contains(p, "/") && !s.onePath() && absent(path.Join(base, p)) {
+		return nil // an ordinary word of a command
+	}
+	if err := g.trace(base, p, why); err != nil {
+		return err
+	}
+	switch {
+	case s.includes():
+		return g.config(tree, from(base, p), depth+1)
+	case s.key == "core.hookspath":
+		if from(base, p) != g.root {
+			return g.hooks(from(base, p))
+		}
+		for _, h := range gitHooks {
+			if err := g.trace(g.root, h, why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// gitHooks are the names of hooks, for a workspace that is itself their folder.
+var gitHooks = []string{"applypatch-msg", "commit-msg", "fsmonitor-watchman", "post-applypatch", "post-checkout", "post-commit",
+	"post-index-change", "post-merge", "post-receive", "post-rewrite", "post-update", "pre-applypatch", "pre-auto-gc", "pre-commit",
+	"pre-merge-commit", "pre-push", "pre-rebase", "pre-receive", "prepare-commit-msg", "proc-receive", "push-to-checkout",
+	"reference-transaction", "sendemail-validate", "update"}
+
+func absent(p string) bool {
+	st, err := lookAt(p)
+	return err != nil || st == nil
+}
+
+// userConfigs lists where git is told something for every repository of this
+// user.
+func userConfigs() []string {
+	list := []string{"/etc/gitconfig"}
+	if home, err := os.UserHomeDir(); err == nil {
+		list = append(list, path.Join(home, ".gitconfig"), path.Join(home, ".config/git/config"))
+	}
+	if x := os.Getenv("XDG_CONFIG_HOME"); strings.HasPrefix(x, "/") {
+		list = append(list, path.Join(x, "git/config"))
+	}
+	return list
+}
+
+// fromHome replaces "~/".
+func fromHome(p string) string {
+	rest, ok := strings.CutPrefix(p, "~/")
+	home, err := os.UserHomeDir()
+	if !ok || err != nil {
+		return p
+	}
+	return path.Join(home, rest)
+}
+
+// readSmall reads a regular file of git's; "" if there is none.
+func readSmall(p string) (string, error) {
+	fd, err := unix.Open(p, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	switch err {
+	case nil:
+	case unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENXIO, unix.EISDIR:
+		return "", nil
+	default:
+		return "", fmt.Errorf("read %s: %w", p, err)
+	}
+	f := os.NewFile(uintptr(fd), p)
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return "", err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", p, err)
+	}
+	if len(b) > maxConfig {
+		return "", fmt.Errorf("%w: %s is longer than a configuration of git", ErrTooMany, p)
+	}
+	return string(b), nil
+}
+
+// lookAt is lstat of an absolute path; nil if nothing stands there.
+func lookAt(p string) (*unix.Stat_t, error) {
+	var st unix.Stat_t
+	err := unix.Lstat(p, &st)
+	if err == unix.ENOENT || err == unix.ENOTDIR {
+		return nil, nil
+	}
+	return &st, err
+}
