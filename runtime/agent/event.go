@@ -1,6 +1,9 @@
 package agent
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Event is one entry of the ledger.
 type Event struct {
@@ -70,7 +73,7 @@ type (
 	// ModelUsed names the model of a run.
 	ModelUsed struct {
 		Role   string `json:"role"` // agent
-		GGUF   string `json:"gguf"` // SHA-256 of the file
+		GGUF   string `json:"gguf"` // SHA-256 of the file; of a model on a server see Served
 		Name   string `json:"name"`
 		Engine string `json:"engine"` // native build key
 		Ctx    int    `json:"n_ctx"`
@@ -122,6 +125,10 @@ type (
 		PrefillUS int64     `json:"prefill_us"`
 		GenUS     int64     `json:"gen_us"`
 		Error     *Blob     `json:"error,omitempty"`
+
+		// Told is what a server that gives no tokens says it counted. N, Cached and Evaluated
+		// are then 0, since nothing is known of them.
+		Told *TokenCount `json:"told,omitempty"`
 	}
 	// Turned is the parsed output of the model.
 	Turned struct {
@@ -243,6 +250,17 @@ type (
 		Text  *Blob  `json:"text"`
 	}
 )
+
+// served begins ModelUsed.GGUF of a model that ran on a server.
+const served = "served:"
+
+// Served is ModelUsed.GGUF of a model on a server: what the server says the model is,
+// marked so that nobody takes it for the digest of a file that was read. Two runs with
+// the same one had the same model as far as the server can be believed.
+func Served(identity string) string { return served + identity }
+
+// Served reports whether the model ran on a server, and what that said the model is.
+func (m ModelUsed) Served() (identity string, ok bool) { return strings.CutPrefix(m.GGUF, served) }
 
 // Limits bounds a run. A zero field means the loop's default.
 type Limits struct {

@@ -98,6 +98,10 @@ type TokenRecord struct {
 	Sampled []float32 // natural-log probability under the distribution sampled from
 	Forced  []bool    // the constraint left no other token
 
+	// Told stands in for the tokens where the engine is given none: what a server says it
+	// counted. All of the above is then empty, which is not the record of an empty output.
+	Told *TokenCount
+
 	Cached    int // prompt tokens taken from the KV cache
 	Evaluated int // prompt tokens evaluated now
 	Break     *PrefixBreak
@@ -107,6 +111,20 @@ type TokenRecord struct {
 	Seed     uint64
 	Prefill  time.Duration
 	Generate time.Duration
+}
+
+// TokenCount is how many tokens a server says it read and wrote.
+type TokenCount struct {
+	Prompt int `json:"prompt"`
+	Output int `json:"output"`
+}
+
+// Spent is the number of tokens that the generation takes from a budget.
+func (t TokenRecord) Spent() int {
+	if t.Told != nil {
+		return max(0, t.Told.Output)
+	}
+	return len(t.Output)
 }
 
 // PrefixBreak reports where a prompt departed from the conversation that was

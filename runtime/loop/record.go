@@ -77,7 +77,7 @@ func (r *run) generate(ctx context.Context, q agent.Request) (agent.Turn, error)
 		return agent.Turn{}, err
 	}
 	turn, gerr := r.Model.Generate(ctx, q)
-	r.tokens += len(turn.Tokens.Output)
+	r.tokens += turn.Tokens.Spent()
 	if _, err := r.record(context.WithoutCancel(ctx), agent.Event{Ref: seq, Body: genEnd(turn, gerr)}); err != nil {
 		return agent.Turn{}, err
 	}
@@ -109,6 +109,9 @@ func genEnd(t agent.Turn, err error) *agent.GenEnd {
 	if len(k.Output) > 0 {
 		b.IDs, b.Raw, b.Sampled = int32Blob(k.Output), float32Blob(k.Raw), float32Blob(k.Sampled)
 		b.Forced, b.Text = bitBlob(k.Forced), agent.Text(t.Text)
+	}
+	if k.Told != nil {
+		b.Told, b.Text = k.Told, agent.Text(t.Text)
 	}
 	return b
 }

@@ -19,8 +19,12 @@ var ErrUnreadable = errors.New("answer of the review cannot be read")
 const maxReason = 1000
 
 // output is the text of an answer. The raw text stands in where an engine parsed
-// nothing out of it.
+// nothing out of it. An engine that could not hold the output to what was asked for gave no
+// answer, whatever its text looks like.
 func output(t agent.Turn) string {
+	if t.Parse == agent.ParseFailed {
+		return ""
+	}
 	if t.Answer != "" {
 		return strings.TrimSpace(t.Answer)
 	}
