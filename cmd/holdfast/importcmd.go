@@ -23,9 +23,10 @@ func importCommand(t *terminal) *cli.Command {
 			Name: "atif", Usage: "read an ATIF document, v1.0 to v1.8", ArgsUsage: "FILE",
 			Description: "What was said becomes messages of a run that never trains; nothing counts as decided. The document is\n" +
 				"kept with the run and comes out again by holdfast export --format atif.\n\n" +
-				"Example:\n  holdfast import atif trajectory.json",
+				"--lenient leaves out what does not keep to the format, and says what that was.\n\n" +
+				"Examples:\n  holdfast import atif trajectory.json\n  holdfast import atif --lenient theirs.json",
 			CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
-			Flags:              []cli.Flag{ledgerFlag()},
+			Flags:              []cli.Flag{ledgerFlag(), &cli.BoolFlag{Name: "lenient", Usage: "leave out what does not keep to the format, and report it"}},
 			Action:             func(c *cli.Context) error { return importATIF(c, t) },
 		}},
 	}
@@ -44,7 +45,7 @@ func importATIF(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", filepath.Base(f.Name()), err)
 	}
-	doc, err := dataset.DecodeATIF(src)
+	doc, err := decodeATIF(c, t, src)
 	if err != nil {
 		return &failure{exitUsage, fmt.Errorf("read %s: %w", filepath.Base(f.Name()), err), ""}
 	}
@@ -63,6 +64,18 @@ func importATIF(c *cli.Context, t *terminal) error {
 	}
 	fmt.Fprintln(t.out, ids[0])
 	return nil
+}
+
+// decodeATIF reads a document strictly, or with --lenient reports what it leaves out.
+func decodeATIF(c *cli.Context, t *terminal, src []byte) (*dataset.ATIF, error) {
+	if !c.Bool("lenient") {
+		return dataset.DecodeATIF(src)
+	}
+	doc, dropped, err := dataset.DecodeATIFLenient(src)
+	for _, d := range dropped {
+		t.printf("left out: %s\n", inertLine(d, lineWidth))
+	}
+	return doc, err
 }
 
 // recordImported writes imported runs, each after the one it belongs to.

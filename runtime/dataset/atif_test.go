@@ -100,6 +100,79 @@ func TestDecodeATIFRefuses(t *testing.T) {
 	}
 }
 
+// TestDecodeATIFLenientSaysWhatItDropped breaks the whole document in one place each: it
+// must still be read, and the report must name the place.
+func TestDecodeATIFLenientSaysWhatItDropped(t *testing.T) {
+	for name, c := range map[string]struct{ old, new, place string }{
+		"UnknownMember":        {`"notes":"n"`, `"notes":"n","nots":"n"`, "/nots"},
+		"UnknownMemberOfAStep": {`"message":"sys"`, `"message":"sys","msg":1`, "/steps/0/msg"},
+		"RepeatedMember":       {`"notes":"n"`, `"notes":"n","notes":"m"`, `"notes"`},
+		"NewerVersion":         {`ATIF-v1.8","session_id"`, `ATIF-v1.11","session_id"`, "/schema_version"},
+		"Numbering":            {`"step_id":3`, `"step_id":7`, "/steps/2/step_id"},
+		"AgentMembersOfAUser":  {`"is_copied_context":true`, `"reasoning_content":"x"`, "/steps/1"},
+		"Timestamp":            {`2026-01-02T03:04:05Z`, `yesterday`, "/steps/2/timestamp"},
+		"ResultOfNoCall":       {`"source_call_id":"c"`, `"source_call_id":"d"`, "/results/0/source_call_id"},
+		"LengthsOfTokens":      {`"completion_token_ids":[4,5]`, `"completion_token_ids":[4]`, "/steps/2/metrics"},
+		"PositiveLogprob":      {`"logprobs":[-0.5,`, `"logprobs":[0.5,`, "/steps/2/metrics"},
+		"TextForANumber":       {`"prompt_tokens":3`, `"prompt_tokens":"3"`, "/metrics/prompt_tokens"},
+		"NegativeCount":        {`"cached_tokens":1,"cost_usd"`, `"cached_tokens":-1,"cost_usd"`, "/steps/2/metrics"},
+		"CachedBeyondPrompt":   {`"cached_tokens":1,"cost_usd"`, `"cached_tokens":9,"cost_usd"`, "/steps/2/metrics"},
+		"UnknownPart":          {`{"type":"text","text":"look"}`, `{"type":"video","text":"look"}`, "/steps/1/message/0"},
+		"ExtraIsAList":         {`"extra":{"x":1}`, `"extra":[1]`, "/agent/extra"},
+		"NotATool":             {`"type":"function","function":{"name"`, `"type":"thing","function":{"name"`, "/agent/tool_definitions/0"},
+		"CallWithoutArguments": {`"arguments":{"k":[1,2.50]}`, `"arguments":[]`, "/steps/2/tool_calls/0"},
+		"ExtraOfACall":         {`"extra":{"y":null}`, `"extra":7`, "/tool_calls/0/extra"},
+		"StepsWithoutAModel":   {`"llm_call_count":1`, `"llm_call_count":0`, "/steps/2"},
+		"NegativeTotal":        {`"total_steps":3`, `"total_steps":-3`, "/final_metrics"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			src := strings.Replace(atifDoc, c.old, c.new, 1)
+			if src == atifDoc {
+				t.Fatal("the document does not hold what is to be broken")
+			}
+			d, dropped, err := dataset.DecodeATIFLenient([]byte(src))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(strings.Join(dropped, "\n"), c.place) {
+				t.Errorf("the report %q does not name %s", dropped, c.place)
+			}
+			b, err := d.Encode()
+			if err == nil {
+				_, err = dataset.DecodeATIF(b)
+			}
+			if err != nil {
+				t.Errorf("what was kept is not valid: %v", err)
+			}
+		})
+	}
+	t.Run("NothingOfAValidDocument", func(t *testing.T) {
+		d, dropped, err := dataset.DecodeATIFLenient([]byte(atifDoc))
+		if err != nil || len(dropped) > 0 {
+			t.Fatal(dropped, err)
+		}
+		strict, _ := dataset.DecodeATIF([]byte(atifDoc))
+		a, _ := d.Encode()
+		if b, _ := strict.Encode(); !bytes.Equal(a, b) {
+			t.Errorf("read as\n%s\nwant\n%s", a, b)
+		}
+	})
+	for name, c := range map[string]struct{ old, new string }{
+		"NoVersion": {`"schema_version":"ATIF-v1.8","session_id"`, `"session_id"`},
+		"NextMajor": {`ATIF-v1.8","session_id"`, `ATIF-v2.0","session_id"`},
+		"NoAgent":   {`"name":"a","version":"1"`, `"name":"a"`},
+		"NotUTF8":   {`"notes":"n"`, "\"notes\":\"\xff\""},
+		"Deep":      {`"extra":{"e":[]}`, `"extra":{"e":` + strings.Repeat("[", 90) + strings.Repeat("]", 90) + `}`},
+	} {
+		t.Run("StillRefuses"+name, func(t *testing.T) {
+			src := strings.Replace(atifDoc, c.old, c.new, 1)
+			if _, _, err := dataset.DecodeATIFLenient([]byte(src)); src == atifDoc || !errors.Is(err, dataset.ErrATIF) {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 // TestRoundTripOfATIF exports, imports, and exports again.
 func TestRoundTripOfATIF(t *testing.T) {
 	dir, _ := export(t, dataset.Options{Format: "atif"})
@@ -151,10 +224,24 @@ func FuzzDecodeATIF(f *testing.F) {
 	f.Add([]byte(atifDoc))
 	f.Add([]byte(`{"schema_version":"ATIF-v1.0","session_id":"s","agent":{"name":"a","version":"1"},"steps":[{"step_id":1,"source":"user","message":"x"}]}`))
 	f.Add([]byte(`{"steps":[null]}`))
+	f.Add([]byte(`{"schema_version":"ATIF-v1.9","session_id":"s","more":1,"agent":{"name":"a","version":"1"},"steps":[{"step_id":4,"source":"user","message":"x","metrics":{}}]}`))
 	f.Fuzz(func(t *testing.T, src []byte) {
+		loose, dropped, lerr := dataset.DecodeATIFLenient(src)
+		if lerr == nil {
+			b, err := loose.Encode()
+			if err == nil {
+				_, err = dataset.DecodeATIF(b)
+			}
+			if err != nil {
+				t.Fatalf("what was kept is refused: %v\n%s", err, src)
+			}
+		}
 		d, err := dataset.DecodeATIF(src)
 		if err != nil {
 			return
+		}
+		if lerr != nil || len(dropped) > 0 {
+			t.Fatalf("a valid document lost %v: %v", dropped, lerr)
 		}
 		b, err := d.Encode()
 		if err != nil {

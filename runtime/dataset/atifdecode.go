@@ -36,11 +36,8 @@ func DecodeATIF(src []byte) (*ATIF, error) {
 }
 
 func decodeATIF(src []byte) (*ATIF, error) {
-	if len(src) > MaxATIFBytes {
-		return nil, fmt.Errorf("longer than %d bytes", MaxATIFBytes)
-	}
-	if !utf8.Valid(src) {
-		return nil, errors.New("not UTF-8")
+	if err := plainText(src); err != nil {
+		return nil, err
 	}
 	tree, err := readTree(src)
 	if err != nil {
@@ -64,26 +61,48 @@ func decodeATIF(src []byte) (*ATIF, error) {
 	return &d, sameTree("", tree, back)
 }
 
+// plainText refuses what is too long or not UTF-8.
+func plainText(src []byte) error {
+	if len(src) > MaxATIFBytes {
+		return fmt.Errorf("longer than %d bytes", MaxATIFBytes)
+	}
+	if !utf8.Valid(src) {
+		return errors.New("not UTF-8")
+	}
+	return nil
+}
+
 // readTree reads one JSON value, refusing repeated members, great depth and trailing text.
 func readTree(src []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(src))
-	d.UseNumber()
-	nodes := 0
-	v, err := readNode(d, 0, &nodes)
+	return readTreeWith(src, func(name string) error { return fmt.Errorf("member %q is repeated", name) })
+}
+
+// readTreeWith asks repeated about each repeated member; without an error the last stands.
+func readTreeWith(src []byte, repeated func(name string) error) (any, error) {
+	r := treeReader{json.NewDecoder(bytes.NewReader(src)), repeated, 0}
+	r.d.UseNumber()
+	v, err := r.node(0)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.Token(); err != io.EOF {
+	if _, err := r.d.Token(); err != io.EOF {
 		return nil, errors.New("text after the document")
 	}
 	return v, nil
 }
 
-func readNode(d *json.Decoder, depth int, nodes *int) (any, error) {
+type treeReader struct {
+	d        *json.Decoder
+	repeated func(name string) error
+	nodes    int
+}
+
+func (r *treeReader) node(depth int) (any, error) {
+	d := r.d
 	if depth > maxATIFDepth {
 		return nil, fmt.Errorf("nested deeper than %d", maxATIFDepth)
 	}
-	if *nodes++; *nodes > maxATIFNodes {
+	if r.nodes++; r.nodes > maxATIFNodes {
 		return nil, fmt.Errorf("more than %d values", maxATIFNodes)
 	}
 	t, err := d.Token()
@@ -100,9 +119,11 @@ func readNode(d *json.Decoder, depth int, nodes *int) (any, error) {
 			}
 			name, _ := k.(string)
 			if _, twice := m[name]; twice {
-				return nil, fmt.Errorf("member %q is repeated", name)
+				if err := r.repeated(name); err != nil {
+					return nil, err
+				}
 			}
-			if m[name], err = readNode(d, depth+1, nodes); err != nil {
+			if m[name], err = r.node(depth + 1); err != nil {
 				return nil, err
 			}
 		}
@@ -111,7 +132,7 @@ func readNode(d *json.Decoder, depth int, nodes *int) (any, error) {
 	case json.Delim('['):
 		list := []any{}
 		for d.More() {
-			v, err := readNode(d, depth+1, nodes)
+			v, err := r.node(depth + 1)
 			if err != nil {
 				return nil, err
 			}
