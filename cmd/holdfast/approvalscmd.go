@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
+	"github.com/holdfast-run/holdfast/safety/approval"
 )
 
 func approvalsCommand(t *terminal) *cli.Command {
@@ -28,14 +29,18 @@ func approvalsCommand(t *terminal) *cli.Command {
 				Action:             func(c *cli.Context) error { return approvalsList(c, t) },
 			},
 			{
-				Name: "answer", Usage: "answer the open question of a run", ArgsUsage: "RUN yes|no|stop",
+				Name: "answer", Usage: "answer the open question of a run", ArgsUsage: "RUN yes|no|stop|edit",
 				Description: "On a terminal the question is shown and asked. Elsewhere --mark must name what was read: the mark\n" +
 					"that `holdfast approvals ls` shows, a digest of the question and its run. The run goes on with `holdfast resume`.\n\n" +
+					"An edit gives other arguments, as one JSON object or as the name of one and its value. They make a new call:\n" +
+					"when the run goes on, that is judged and asked about.\n\n" +
 					"Examples:\n  holdfast approvals answer 0192f3\n" +
-					"  holdfast approvals answer --mark 7bcd30882f91 --note \"agreed with Wim\" 0192f3 yes",
+					"  holdfast approvals answer --mark 7bcd30882f91 --note \"agreed with Wim\" 0192f3 yes\n" +
+					"  holdfast approvals answer --mark 7bcd30882f91 --args \"to ann@example.org\" 0192f3 edit",
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger, exitDigest),
 				Flags: []cli.Flag{ledgerFlag(),
 					&cli.StringFlag{Name: "mark", Usage: "the `MARK` of the question that was read"},
+					&cli.StringFlag{Name: "args", Usage: "for edit: the other `ARGUMENTS`"},
 					&cli.StringFlag{Name: "note", Usage: "`TEXT` to keep with the answer"}},
 				Action: func(c *cli.Context) error { return approvalsAnswer(c, t) },
 			},
@@ -160,6 +165,9 @@ func approvalsAnswer(c *cli.Context, t *terminal) error {
 	if a.Note != "" {
 		body.Note = agent.Text(a.Note)
 	}
+	if a.Choice == agent.ChoiceEdit {
+		body.Args = agent.Text(a.Args)
+	}
 	if _, err := r.Append(c.Context, agent.Event{Step: p.Asked.Step, Ref: p.Asked.Seq, Call: p.Asked.Call, Body: body}); err != nil {
 		return ledgerFailure(err) // among them: somebody else has answered
 	}
@@ -207,10 +215,19 @@ func answerTo(c *cli.Context, t *terminal, p pending) (agent.Answer, error) {
 		a.Choice = agent.ChoiceDeny
 	case "stop":
 		a.Choice = agent.ChoiceStop
+	case "edit":
+		if p.q.Call == nil {
+			return a, usage(errors.New("what is asked about is no call, whose arguments could be edited"))
+		}
+		args, err := approval.Change(p.q.Call.Args, c.String("args"))
+		if err != nil {
+			return a, usage(fmt.Errorf("edit the call: %w", err))
+		}
+		a.Choice, a.Args = agent.ChoiceEdit, args
 	default:
-		return a, usage(fmt.Errorf("%q is not yes, no or stop", word))
+		return a, usage(fmt.Errorf("%q is not yes, no, stop or edit", word))
 	}
-	if a.Choice == agent.ChoiceOnce && (len(mark) < markLen || !strings.HasPrefix(p.mark, mark)) {
+	if (a.Choice == agent.ChoiceOnce || a.Choice == agent.ChoiceEdit) && (len(mark) < markLen || !strings.HasPrefix(p.mark, mark)) {
 		return a, &failure{exitDigest, fmt.Errorf("the open question of run %s is not the one named by --mark", p.Run),
 			"read it with holdfast approvals ls, then give its mark"}
 	}

@@ -59,12 +59,12 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 	for {
 		a.t.forget()
 		at := now()
-		word, note, err := a.show(ctx, screen, menu(classed, a.diff(q) != nil))
+		word, note, err := a.show(ctx, screen, menu(classed, q.Call != nil, a.diff(q) != nil))
 		ans := agent.Answer{Who: account(), Via: "terminal", Shown: shown}
 		if err != nil {
 			return agent.Answer{Via: "terminal", Shown: shown}, fmt.Errorf("read answer: %w", err)
 		}
-		if now().Sub(at) > approval.Lifetime && word != "n" && word != "q" {
+		if now().Sub(at) > approval.Lifetime && word != "n" && word != "q" && word != "e" {
 			a.t.printf("That was shown more than %s ago. Here it is again.\n", approval.Lifetime)
 			continue
 		}
@@ -84,6 +84,11 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 				ans.Choice, ans.Shown = agent.ChoiceOnce, shown+"\n"+strings.Join(class.Words(), "\n")
 				return ans, nil
 			}
+		case "e", "edit":
+			if args, ok := a.edit(ctx, q, note); ok {
+				ans.Choice, ans.Args = agent.ChoiceEdit, args
+				return ans, nil
+			}
 		case "d":
 			a.t.printf("%s\n", strings.Join(a.diff(q), "\n"))
 		case "?":
@@ -95,10 +100,13 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 // screenWidth is that of what goes on record; a narrower terminal breaks its lines.
 const screenWidth = 80
 
-func menu(classed, diff bool) string {
+func menu(classed, call, diff bool) string {
 	s := "[y] once  "
 	if classed {
 		s += "[s] for this run  "
+	}
+	if call {
+		s += "[e] edit  "
 	}
 	s += "[n] no  "
 	if diff {
@@ -135,6 +143,27 @@ func (a *approver) sure(ctx context.Context, c approval.Class) bool {
 	a.t.printf("Agree to %s?\n[y] yes, until this run ends  [n] back: ", strings.Join(c.Words(), "\n"))
 	line, err := a.line(ctx)
 	return err == nil && (strings.EqualFold(line, "y") || strings.EqualFold(line, "yes"))
+}
+
+// edit reads other arguments for the call that is asked about. They make a new call,
+// which is judged anew and shown before it runs.
+func (a *approver) edit(ctx context.Context, q agent.Question, typed string) (args string, ok bool) {
+	if q.Call == nil {
+		return "", false
+	}
+	if typed == "" {
+		a.t.printf("Write the name of an argument and its new value, or all arguments as one JSON object; Enter to go back: ")
+		var err error
+		if typed, err = a.line(ctx); err != nil || typed == "" {
+			return "", false
+		}
+	}
+	args, err := approval.Change(q.Call.Args, typed)
+	if err != nil {
+		a.t.printf("Not changed: %s.\n", oneLine(err))
+		return "", false
+	}
+	return args, true
 }
 
 // rows is the height of the terminal, 24 if it is not known.

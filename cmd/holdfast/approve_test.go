@@ -83,9 +83,11 @@ func turning(answers ...string) func(string) string {
 		switch {
 		case strings.HasSuffix(news, "to end the run: "):
 			return " "
-		case strings.HasSuffix(news, "] end the run: "), strings.HasSuffix(news, "[n] back: "):
+		case strings.HasSuffix(news, "] end the run: "), strings.HasSuffix(news, "[n] back: "), strings.HasSuffix(news, "to go back: "):
 			a := answers[0]
-			answers = answers[1:]
+			if answers = answers[1:]; a == "" {
+				return " " // an empty line
+			}
 			return a
 		}
 		return ""
@@ -151,6 +153,28 @@ func TestApprovalForARun(t *testing.T) {
 	third.Sinks[0].Value = "b.txt"
 	if got, _ := person(t, func(term *terminal) (agent.Answer, error) { a.t = term; return a.Ask(context.Background(), third) }, turning("n not that one")); got.Choice != agent.ChoiceDeny || got.Note != "not that one" {
 		t.Errorf("answer %+v", got)
+	}
+}
+
+// TestApprovalEdits changes a hostile argument at the prompt: what is returned is the call
+// that was written, and a change that cannot be made asks again.
+func TestApprovalEdits(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	for _, h := range hostileArgs {
+		t.Run(h.name, func(t *testing.T) {
+			a, screen := person(t, func(term *terminal) (agent.Answer, error) {
+				return (&approver{t: term, mode: "on-risk"}).Ask(context.Background(), asking(h.value))
+			}, turning("e path x", "e", "", "e", "command ls -l"))
+			if a.Choice != agent.ChoiceEdit || a.Args != `{"command":"ls -l"}` {
+				t.Errorf("answer %+v", a)
+			}
+			if !strings.Contains(screen, "Not changed: the call has no argument path.") {
+				t.Errorf("the screen lacks the reason:\n%s", screen)
+			}
+			if m := acts.FindString(strings.ReplaceAll(screen, "\r\n", "\n")); m != "" {
+				t.Errorf("%q reached the terminal", m)
+			}
+		})
 	}
 }
 

@@ -32,6 +32,9 @@ func (b *pageBuilder) item(e agent.Event) (pageItem, bool) {
 		if x.Parse != agent.ParseClean {
 			it.BadgeClass = "warn"
 		}
+		if x.By != "" {
+			it.Head = "a call that the " + inert(x.By) + " put in the place of the model's"
+		}
 		if x.Answer != nil {
 			it.More = append(it.More, fact{"answer", b.text(x.Answer)})
 		}

@@ -135,6 +135,9 @@ func (tl *timeline) said(b *agent.Said) []string {
 
 func (tl *timeline) turned(b *agent.Turned) []string {
 	var out []string
+	if b.By != "" && b.Calls != nil {
+		out = append(out, tl.t.style(styleBold, "edited   ")+"by the "+inertLine(b.By, 20)+": "+inertLine(b.Calls.String(), lineWidth))
+	}
 	if b.Thought != nil {
 		out = append(out, tl.t.style(styleBold, "thought  ")+inertLine(b.Thought.String(), lineWidth))
 	}

@@ -130,12 +130,14 @@ type (
 		// are then 0, since nothing is known of them.
 		Told *TokenCount `json:"told,omitempty"`
 	}
-	// Turned is the parsed output of the model.
+	// Turned is the parsed output of the model, or a call that a person put in the place of
+	// one of the model's.
 	Turned struct {
 		Parse   ParseStatus `json:"parse"`
 		Thought *Blob       `json:"thought,omitempty"`
 		Calls   *Blob       `json:"calls,omitempty"`
 		Answer  *Blob       `json:"answer,omitempty"`
+		By      string      `json:"by,omitempty"` // "" the model, user: a person who changed a call of the model's
 	}
 	// Labelled is a label given to a text.
 	Labelled struct {
@@ -190,6 +192,7 @@ type (
 		Via    string `json:"via"`
 		Shown  *Blob  `json:"shown,omitempty"`
 		Note   *Blob  `json:"note,omitempty"`
+		Args   *Blob  `json:"args,omitempty"` // of an edit: the arguments that the person wrote
 	}
 	// Decided settles whether a call runs. An allowing one must be on disk before
 	// the call starts.

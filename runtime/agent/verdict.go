@@ -204,6 +204,7 @@ const (
 	ChoiceOnce           // this call, once
 	ChoiceStop           // end the run
 	ChoiceSuspend        // nobody is there: keep the question open and end with exit 3
+	ChoiceEdit           // not this call, but the same tool with other arguments
 )
 
 // String returns the choice's name in the ledger.
@@ -215,6 +216,8 @@ func (c Choice) String() string {
 		return "stop"
 	case ChoiceSuspend:
 		return "suspend"
+	case ChoiceEdit:
+		return "edit"
 	}
 	return "deny"
 }
@@ -225,7 +228,7 @@ func (c Choice) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 // UnmarshalText implements encoding.TextUnmarshaler. Unknown words become ChoiceDeny.
 func (c *Choice) UnmarshalText(b []byte) error {
 	*c = ChoiceDeny
-	for _, k := range []Choice{ChoiceOnce, ChoiceStop, ChoiceSuspend} {
+	for _, k := range []Choice{ChoiceOnce, ChoiceStop, ChoiceSuspend, ChoiceEdit} {
 		if k.String() == string(b) {
 			*c = k
 		}
@@ -245,5 +248,6 @@ type Answer struct {
 	Who    string // account name
 	Via    string // how: "terminal", "script", ViaNever or ViaError
 	Shown  string // the rendered question
+	Args   string // for ChoiceEdit: the arguments that the person wrote
 	Note   string // why, if they said
 }

@@ -14,6 +14,12 @@ import (
 // call takes one proposed call through verdict, decision and effect, and adds the
 // observation to the conversation. turn is the position of the turn that proposed it.
 func (r *run) call(ctx context.Context, c agent.ToolCall, thought string, turn int64) error {
+	return r.proposed(ctx, c, thought, turn, false)
+}
+
+// proposed is call for a call of the model's or one that a person changed, which is never
+// carried out without being shown.
+func (r *run) proposed(ctx context.Context, c agent.ToolCall, thought string, turn int64, changed bool) error {
 	key := c.Tool + "\x00" + c.Args
 	if r.seen[key]++; r.seen[key] >= sameCallsTotal {
 		return &end{status: agent.StatusLoop, limit: "same call", value: sameCallsTotal}
@@ -23,7 +29,7 @@ func (r *run) call(ctx context.Context, c agent.ToolCall, thought string, turn i
 		return err
 	}
 	d := decision{outcome: v.Outcome, by: "gate", ref: seq, code: v.Code, grant: v.Grant}
-	if v.Outcome == agent.Ask {
+	if v.Outcome == agent.Ask || changed && v.Outcome == agent.Allow {
 		if d, err = r.askCall(ctx, c, v, seq); err != nil {
 			return err
 		}
@@ -37,7 +43,10 @@ func (r *run) call(ctx context.Context, c agent.ToolCall, thought string, turn i
 	if err != nil {
 		return err
 	}
-	if d.outcome != agent.Allow {
+	switch {
+	case d.args != "":
+		return r.change(ctx, c, d.args, at)
+	case d.outcome != agent.Allow:
 		return r.deny(ctx, c, d.code, at)
 	}
 	return r.act(ctx, c, d.grant, at)
@@ -50,6 +59,39 @@ type decision struct {
 	ref     int64
 	code    string
 	grant   agent.Grant
+	args    string // a person wrote these instead: the call does not run, another is proposed
+}
+
+// change ends a call that a person replaced, and proposes the one with their arguments:
+// a new call, judged anew, with a decision of its own. The model is told that its own did
+// not run.
+func (r *run) change(ctx context.Context, c agent.ToolCall, args string, decided int64) error {
+	if _, err := r.record(ctx, agent.Event{Ref: decided, Call: c.Digest(), Body: &agent.CallEnd{
+		Status: agent.CallDenied, Code: "user_edited",
+	}}); err != nil {
+		return err
+	}
+	if err := r.observe(ctx, c, frame.Denied("user_denied"), decided); err != nil {
+		return err
+	}
+	t, seq, known, err := r.recallTurn()
+	switch {
+	case err != nil:
+		return err
+	case known && (len(t.Calls) != 1 || t.Calls[0].Tool != c.Tool || t.Calls[0].Args != args):
+		return fmt.Errorf("%w: turn %d is not the call that was asked for", ErrPast, seq)
+	case !known:
+		if err := r.live(); err != nil {
+			return err
+		}
+		t.Calls = []agent.ToolCall{{ID: r.NewID(), Tool: c.Tool, Args: args}}
+		seq, err = r.record(ctx, agent.Event{Body: &agent.Turned{Parse: agent.ParseClean, Calls: agent.JSON(t.Calls), By: "user"}})
+		if err != nil {
+			return err
+		}
+	}
+	r.conv = r.conv.With(agent.Message{Role: agent.Assistant, Calls: t.Calls, Origin: agent.Origin{Source: agent.SourceUser}})
+	return r.proposed(ctx, t.Calls[0], "", seq, true)
 }
 
 // judge obtains and records the verdict on a call. A call that is malformed or names no

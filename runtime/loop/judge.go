@@ -98,6 +98,8 @@ func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, ve
 	switch {
 	case a.Choice == agent.ChoiceOnce:
 		d.outcome, d.code, d.grant = agent.Allow, "", v.Grant
+	case a.Choice == agent.ChoiceEdit && a.Args != "":
+		d.args = a.Args
 	case a.Via == agent.ViaNever:
 		d.by, d.code = "policy", "nobody_to_ask"
 	case a.Via == agent.ViaError:
@@ -135,6 +137,9 @@ func (r *run) ask(ctx context.Context, body *agent.Asked, q agent.Question, call
 	}
 	if a.Note != "" {
 		ans.Note = agent.Text(a.Note)
+	}
+	if a.Choice == agent.ChoiceEdit {
+		ans.Args = agent.Text(a.Args)
 	}
 	seq, err := r.record(ctx, agent.Event{Ref: asked, Call: call, Body: ans})
 	if err != nil {

@@ -97,7 +97,7 @@ func (r *run) recallAnswer(asked int64, call [32]byte) (agent.Answer, int64, boo
 	}
 	seq := r.past[0].Seq
 	r.past = r.past[1:]
-	return agent.Answer{Choice: b.Choice, Who: b.Who, Via: b.Via, Note: b.Note.String()}, seq, true
+	return agent.Answer{Choice: b.Choice, Who: b.Who, Via: b.Via, Note: b.Note.String(), Args: b.Args.String()}, seq, true
 }
 
 // recallDecision takes grant and author of a decision from the record. A decision that

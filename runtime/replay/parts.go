@@ -187,5 +187,6 @@ func (f *performance) Ask(context.Context, agent.Question) (agent.Answer, error)
 	if a.Via == agent.ViaError {
 		return agent.Answer{}, errors.New(a.Note.String())
 	}
-	return agent.Answer{Choice: a.Choice, Who: a.Who, Via: a.Via, Shown: a.Shown.String(), Note: a.Note.String()}, nil
+	return agent.Answer{Choice: a.Choice, Who: a.Who, Via: a.Via, Shown: a.Shown.String(), Note: a.Note.String(),
+		Args: a.Args.String()}, nil
 }

@@ -28,9 +28,10 @@ import (
 
 // Record is a conversation prepared for tracing.
 type Record struct {
-	user    []*text // messages of the user
-	vouched []*text // responses of tools whose output the operator trusts
-	foreign []*text // every other response, and messages of unknown origin
+	user    []*text  // messages of the user
+	wrote   []string // values that the user put into calls of the model's
+	vouched []*text  // responses of tools whose output the operator trusts
+	foreign []*text  // every other response, and messages of unknown origin
 
 	calls map[string]proposed // of the model, by their IDs
 	keys  map[string][]string // what selectors has found, by call
@@ -62,9 +63,16 @@ func (t *text) index() *index { return t.memo.index(t.raw, t.normal()) }
 // role counts as the user's only if its origin says so. memo may be nil.
 func Read(c agent.Conversation, memo *Memo) *Record {
 	r := &Record{calls: map[string]proposed{}}
+	var before []agent.ToolCall // of the assistant's message before
 	for _, m := range c.Messages {
 		for _, call := range m.Calls {
+			if m.Origin.Source == agent.SourceUser {
+				r.edits(before, call)
+			}
 			r.calls[call.ID] = proposed{call, specOf(c, call.Tool)}
+		}
+		if m.Role == agent.Assistant {
+			before = m.Calls
 		}
 		t := &text{raw: m.Text, memo: memo, origin: m.Origin}
 		switch {
@@ -226,6 +234,9 @@ func (r *Record) path(value string) agent.Origin {
 
 // trusted finds one of the values, to the byte, in what the user or a trusted tool wrote.
 func (r *Record) trusted(values ...string) (agent.Origin, bool) {
+	if slices.ContainsFunc(values, func(v string) bool { return slices.Contains(r.wrote, v) }) {
+		return agent.Origin{Source: agent.SourceUser}, true
+	}
 	for _, t := range r.user {
 		if slices.ContainsFunc(values, func(v string) bool { return named(t.raw, v) }) {
 			return agent.Origin{Source: agent.SourceUser}, true

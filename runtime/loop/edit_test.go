@@ -1,0 +1,125 @@
+package loop_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/agenttest"
+	"github.com/holdfast-run/holdfast/runtime/loop"
+)
+
+// editor is a person who changes the model's call when asked, and agrees to their own.
+type editor struct{ asked []string }
+
+func (e *editor) Ask(_ context.Context, q agent.Question) (agent.Answer, error) {
+	e.asked = append(e.asked, q.Call.Args)
+	if q.Call.Args == `{"n":1}` {
+		return agent.Answer{Choice: agent.ChoiceEdit, Args: `{"n":2}`, Who: "ann", Via: "script"}, nil
+	}
+	return agent.Answer{Choice: agent.ChoiceOnce, Who: "ann", Via: "script"}, nil
+}
+
+// editing is a run whose only call is changed by a person.
+func editing(second agent.Outcome) (*bench, *editor) {
+	b, e := newBench(act(`{"n":1}`), agenttest.Answers("end")), &editor{}
+	b.judge.OnCall = func(p agent.Proposal) agent.Verdict {
+		o := agent.Ask
+		if p.Call.Args == `{"n":2}` {
+			o = second
+		}
+		return agent.Verdict{Outcome: o, Label: agent.Benign, Code: "unsafe"}
+	}
+	return b, e
+}
+
+func TestEditedCallIsANewCall(t *testing.T) {
+	for name, tt := range map[string]struct {
+		second agent.Outcome
+		asked  []string
+		ran    []string
+	}{
+		"AsksAboutTheChangedCall":     {agent.Ask, []string{`{"n":1}`, `{"n":2}`}, []string{`{"n":2}`}},
+		"ShowsItThoughTheJudgeAllows": {agent.Allow, []string{`{"n":1}`, `{"n":2}`}, []string{`{"n":2}`}},
+		"DeniesWhatTheJudgeDenies":    {agent.Deny, []string{`{"n":1}`}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, e := editing(tt.second)
+			var ran []string
+			b.exec.At = func(c agent.ToolCall) {
+				ran = append(ran, c.Args)
+				if err := b.rec.Licensed(c.Digest()); err != nil {
+					t.Error(err)
+				}
+			}
+			cfg := b.config()
+			cfg.Approver = e
+			o, err := loop.Run(t.Context(), cfg, loop.Task{Prompt: "do it"})
+			if err != nil || o.Status != agent.StatusDone {
+				t.Fatalf("%+v, %v", o, err)
+			}
+			if !reflect.DeepEqual(e.asked, tt.asked) || !reflect.DeepEqual(ran, tt.ran) {
+				t.Errorf("asked about %v, ran %v", e.asked, ran)
+			}
+			if len(b.judge.Proposals) != 2 || b.judge.Proposals[0].Call.Digest() == b.judge.Proposals[1].Call.Digest() {
+				t.Errorf("judged %+v", b.judge.Proposals)
+			}
+			var args, by string
+			for _, ev := range b.rec.Events {
+				switch x := ev.Body.(type) {
+				case *agent.Answered:
+					if x.Choice == agent.ChoiceEdit {
+						args = x.Args.String() + " by " + x.Who
+					}
+				case *agent.Turned:
+					by += x.By + ";"
+				}
+			}
+			if args != `{"n":2} by ann` || by != ";user;;" {
+				t.Errorf("on record: %q, turns by %q", args, by)
+			}
+		})
+	}
+}
+
+// TestEditGoesOnAfterEveryEvent kills the process after each event of a run with an edit
+// and resumes it: the changed call runs once, the model's own never.
+func TestEditGoesOnAfterEveryEvent(t *testing.T) {
+	whole, person := editing(agent.Ask)
+	cfg := whole.config()
+	cfg.Approver = person
+	if _, err := loop.Run(t.Context(), cfg, loop.Task{Prompt: "do it"}); err != nil {
+		t.Fatal(err)
+	}
+	for stop := 5; stop < len(whole.rec.Events); stop++ {
+		t.Run(fmt.Sprint(stop), func(t *testing.T) {
+			s := newScene(stop)
+			_, e := editing(agent.Ask)
+			ids := 0
+			config := func() loop.Config {
+				b, _ := editing(agent.Ask)
+				c := b.config()
+				c.Recorder, c.Executor, c.Approver = s, s.exec, e
+				c.Model = stateless{[]agent.Turn{act(`{"n":1}`), agenttest.Answers("no"), agenttest.Answers("end")}, &s.last}
+				c.NewID = func() string { ids++; return fmt.Sprint("id", ids) }
+				return c
+			}
+			_, err := loop.Run(t.Context(), config(), loop.Task{Prompt: "do it"})
+			if !errors.Is(err, errKilled) {
+				t.Fatalf("killed: %v", err)
+			}
+			s.recovered()
+			s.stop = 0
+			o, err := loop.Resume(t.Context(), config(), agent.ModelUsed{}, s.rec.Events)
+			if err != nil || o.Status != agent.StatusDone && o.Status != agent.StatusStopped {
+				t.Fatalf("resumed: %+v, %v", o, err)
+			}
+			if s.effects[`{"n":1}`] != 0 || s.effects[`{"n":2}`] > 1 {
+				t.Errorf("effects %v", s.effects)
+			}
+		})
+	}
+}
