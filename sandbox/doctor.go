@@ -75,17 +75,17 @@ profile holdfast %s flags=(unconfined) {
 }`, exe)
 }
 
-// Doctor examines the machine, layer by layer. It builds cells that run a
-// program of a few bytes and changes nothing.
-func Doctor(ctx context.Context) Report {
-	f, err := gather(Config{})
+// Doctor examines the machine, layer by layer, for runners of c. It builds cells
+// that run a program of a few bytes and changes nothing.
+func Doctor(ctx context.Context, c Config) Report {
+	f, err := gather(c)
 	rep := Report{Facts: f}
 	if err != nil {
 		rep.Layers = []Layer{{"kernel", Missing, err.Error(), "every profile", "use Linux 5.13 or newer with procfs at /proc"}}
 		return rep
 	}
 	rep.Layers = append(rep.Layers, Layer{Name: "kernel", State: Ready, Evidence: "Linux " + f.Kernel})
-	r, err := open(Config{})
+	r, err := open(c)
 	if err == nil {
 		defer r.Close()
 		err = r.probe(ctx)
@@ -94,6 +94,7 @@ func Doctor(ctx context.Context) Report {
 	}
 	rep.Layers = append(rep.Layers, cellLayers(f, err)...)
 	rep.Layers = append(rep.Layers, idmapLayer(r, f)...)
+	rep.Layers = append(rep.Layers, stateLayer(c, f.UID))
 	return optional(rep, f)
 }
 

@@ -39,7 +39,7 @@ func restricted(t *testing.T, script string) string {
 
 func TestDoctorOnThisMachine(t *testing.T) {
 	open(t, sandbox.Config{})
-	rep := sandbox.Doctor(context.Background())
+	rep := sandbox.Doctor(context.Background(), sandbox.Config{})
 	if !rep.OK() {
 		t.Fatalf("cells run, but the doctor says %+v", rep.Layers)
 	}
@@ -51,7 +51,7 @@ func TestDoctorOnThisMachine(t *testing.T) {
 		}
 	}
 	for _, n := range []string{"kernel", "user namespace", "mount view", "proc", "identity", "seccomp", "attestation",
-		"workspace transaction", "denial log"} {
+		"workspace transaction", "denial log", "state directory"} {
 		if names[n] != sandbox.Ready {
 			t.Errorf("%s is %v", n, names[n])
 		}
@@ -72,7 +72,7 @@ func TestDoctorShiftsWhatItCallsReady(t *testing.T) {
 	}
 	r := open(t, sandbox.Config{})
 	row := func() sandbox.Layer {
-		for _, l := range sandbox.Doctor(t.Context()).Layers {
+		for _, l := range sandbox.Doctor(t.Context(), sandbox.Config{}).Layers {
 			if l.Name == "idmapped mount" {
 				return l
 			}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/holdfast-run/holdfast/sandbox/internal/overlay"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,7 +24,8 @@ const sharedState = "/var/tmp"
 // were used when the environment was another; what is left there counts too.
 func stateHome(c Config, uid int, top string) (dir string, others []string, err error) {
 	if c.StateDir != "" {
-		return c.StateDir, nil, nil
+		dir, err = filepath.Abs(c.StateDir)
+		return dir, nil, err
 	}
 	var list []string
 	if x := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(x) {
@@ -51,12 +53,28 @@ func exists(p string) bool {
 	return err == nil
 }
 
+// anyName ends a path whose last part is still to be made up.
+const anyName = "-*"
+
+// settledName makes a directory whose name could not be foreseen, if dir asks
+// for one.
+func settledName(dir string) (string, error) {
+	if !strings.HasSuffix(dir, anyName) {
+		return dir, nil
+	}
+	d, err := os.MkdirTemp(filepath.Split(dir))
+	if err != nil {
+		return "", fmt.Errorf("make state directory: %w", err)
+	}
+	return d, nil
+}
+
 // sharedHomes lists this user's directories below a directory that everybody may
 // write, the one to use first. Another user may have taken the plain name, which
 // must stop nobody: then there is one with a name that could not be foreseen.
 func sharedHomes(top string, uid int) ([]string, error) {
 	plain := filepath.Join(top, fmt.Sprintf("holdfast-%d", uid))
-	list, err := filepath.Glob(plain + "-*")
+	list, err := filepath.Glob(plain + anyName)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +85,34 @@ func sharedHomes(top string, uid int) ([]string, error) {
 	if _, err := os.Lstat(plain); errors.Is(err, fs.ErrNotExist) {
 		return []string{plain}, nil
 	}
-	d, err := os.MkdirTemp(top, filepath.Base(plain)+"-*")
+	return []string{plain + anyName}, nil
+}
+
+// stateLayer tells where journals would lie, and what lies there.
+func stateLayer(c Config, uid int) Layer {
+	l := Layer{Name: "state directory", State: Missing, Lost: "every profile", Fix: stateHint}
+	dir, others, err := stateHome(c, uid, sharedState)
 	if err != nil {
-		return nil, fmt.Errorf("make state directory: %w", err)
+		l.Evidence = err.Error()
+		return l
 	}
-	return []string{d}, nil
+	if l.Evidence = dir; !exists(dir) {
+		l.Evidence += ", to be made by the first call"
+	} else if !ownedAlone(dir, uid) {
+		l.Evidence += " does not belong to this user alone"
+		return l
+	}
+	commits, bytes, open := 0, int64(0), 0
+	for _, d := range append([]string{dir}, others...) {
+		n, b, o := overlay.Kept(d)
+		commits, bytes, open = commits+n, bytes+b, open+o
+	}
+	l.State, l.Lost, l.Fix = Ready, "", ""
+	l.Evidence += fmt.Sprintf("; %d commits can be undone, with %d of %d MiB", commits, bytes>>20, c.undoBytes()>>20)
+	if open > 0 {
+		l.Evidence += fmt.Sprintf("; %d begun and to be settled by the next call", open)
+	}
+	return l
 }
 
 // ownedAlone reports whether d is a directory of this user that is closed to

@@ -7,7 +7,11 @@ import "os"
 // StateHome chooses a state directory, with another place than /var/tmp for
 // those who have no home.
 func StateHome(c Config, shared string) (string, []string, error) {
-	return stateHome(c, os.Getuid(), shared)
+	dir, others, err := stateHome(c, os.Getuid(), shared)
+	if err == nil {
+		dir, err = settledName(dir)
+	}
+	return dir, others, err
 }
 
 // Trusted reports whether nobody else can change what a path names.

@@ -136,6 +136,9 @@ const stateHint = "name a directory of your own in Config.StateDir, or HOLDFAST_
 // other environments, and settles what dead processes left in any of them.
 func (r *Runner) openStores(ctx context.Context, c Config) error {
 	dir, others, err := stateHome(c, r.facts.UID, sharedState)
+	if err == nil {
+		dir, err = settledName(dir)
+	}
 	if err != nil {
 		return &Error{Op: "open sandbox", Hint: stateHint, Err: err}
 	}

@@ -45,6 +45,9 @@ func (Plan) Digest() [32]byte { return [32]byte{} }
 // Undo refuses.
 func (*Runner) Undo(context.Context, string) error { return refusal("undo commit") }
 
+// StateDir returns nothing.
+func (*Runner) StateDir() string { return "" }
+
 // Recovered returns nothing.
 func (*Runner) Recovered() []Recovered { return nil }
 
@@ -58,7 +61,7 @@ func NewImage([]byte) (*Image, error) { return nil, refusal("load image") }
 func (*Image) Digest() [32]byte { return [32]byte{} }
 
 // Doctor reports that this system has no cells.
-func Doctor(context.Context) Report {
+func Doctor(context.Context, Config) Report {
 	err := refusal("examine machine").(*Error)
 	return Report{Layers: []Layer{{"kernel", Missing, err.Err.Error(), "every profile", err.Hint}}}
 }

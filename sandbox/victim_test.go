@@ -474,7 +474,7 @@ func doctor([]string) string {
 	if e, ok := errors.AsType[*sandbox.Error](err); ok {
 		text += "hint: " + e.Hint + "\n"
 	}
-	rep := sandbox.Doctor(context.Background())
+	rep := sandbox.Doctor(context.Background(), sandbox.Config{})
 	for _, l := range rep.Layers {
 		if l.State == sandbox.Missing {
 			text += fmt.Sprintf("missing: %s: %s -> %s\n", l.Name, l.Evidence, l.Fix)

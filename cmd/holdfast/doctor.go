@@ -35,7 +35,7 @@ func doctorCommand(t *terminal) *cli.Command {
 
 // printSandbox prints the sandbox's report; it errs when cells cannot run here.
 func printSandbox(c *cli.Context, t *terminal) error {
-	r := sandbox.Doctor(c.Context)
+	r := sandbox.Doctor(c.Context, sandboxConfig())
 	w := tabwriter.NewWriter(t.out, 0, 4, 2, ' ', 0)
 	for _, l := range r.Layers {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", l.State, l.Name, inertLine(l.Evidence, lineWidth))

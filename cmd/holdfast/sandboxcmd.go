@@ -3,12 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/loop"
+	"github.com/holdfast-run/holdfast/sandbox"
 )
 
 func sandboxCommand(t *terminal) *cli.Command {
@@ -19,9 +21,10 @@ func sandboxCommand(t *terminal) *cli.Command {
 			verifyCommand(t),
 			undoCommand(t),
 			{
-				Name:               "doctor",
-				Usage:              "examine the sandbox on this machine, layer by layer",
-				Description:        "Example:\n  holdfast sandbox doctor",
+				Name:  "doctor",
+				Usage: "examine the sandbox on this machine, layer by layer",
+				Description: "Also says in which directory commits are kept for undoing; HOLDFAST_STATE_DIR names another.\n\n" +
+					"Example:\n  holdfast sandbox doctor",
 				CustomHelpTemplate: helpWithExits(exitDone, exitSandbox),
 				Action:             func(c *cli.Context) error { return printSandbox(c, t) },
 			},
@@ -41,6 +44,12 @@ func sandboxCommand(t *terminal) *cli.Command {
 			},
 		},
 	}
+}
+
+// sandboxConfig is how every command sets up its cells: HOLDFAST_STATE_DIR names
+// the directory in which commits are kept for undoing.
+func sandboxConfig() sandbox.Config {
+	return sandbox.Config{StateDir: os.Getenv("HOLDFAST_STATE_DIR")}
 }
 
 // sandboxRun runs one command of the operator as a run of its own.

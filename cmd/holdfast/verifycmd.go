@@ -45,7 +45,9 @@ func verifySandbox(c *cli.Context, t *terminal) error {
 		}
 		only = append(only, strings.ToUpper(id))
 	}
-	r, err := sandbox.New(c.Context, sandbox.Config{RequireCgroup: c.Bool("require-cgroup")})
+	config := sandboxConfig()
+	config.RequireCgroup = c.Bool("require-cgroup")
+	r, err := sandbox.New(c.Context, config)
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func undoCommand(t *terminal) *cli.Command {
 			if c.Args().Len() != 1 {
 				return usage(errors.New("name one commit"))
 			}
-			r, err := sandbox.New(c.Context, sandbox.Config{})
+			r, err := sandbox.New(c.Context, sandboxConfig())
 			if err != nil {
 				return err
 			}

@@ -104,7 +104,7 @@ func openWorkplace(ctx context.Context, dir string) (*workplace, error) {
 	if err != nil {
 		return nil, &failure{exitUsage, fmt.Errorf("open workspace: %w", err), "give a readable folder with -C DIR"}
 	}
-	runner, err := sandbox.New(ctx, sandbox.Config{})
+	runner, err := sandbox.New(ctx, sandboxConfig())
 	if err != nil {
 		root.Close()
 		return nil, err

@@ -61,7 +61,7 @@ func TestStoreForgetsTheOldest(t *testing.T) {
 	for range 5 {
 		w, id := edit(t, s, 3<<20)
 		last, ids = w, append(ids, id)
-		if n, bytes, _ := s.Kept(); bytes > most || n > 2 {
+		if n, bytes, _ := overlay.Kept(s.Dir()); bytes > most || n > 2 {
 			t.Errorf("%d commits are kept, with %d bytes", n, bytes)
 		}
 	}
@@ -77,7 +77,7 @@ func TestStoreForgetsTheOldest(t *testing.T) {
 	for range 40 {
 		edit(t, s, 10)
 	}
-	if n, _, _ := s.Kept(); n != 32 {
+	if n, _, _ := overlay.Kept(s.Dir()); n != 32 {
 		t.Errorf("%d commits are kept", n)
 	}
 }

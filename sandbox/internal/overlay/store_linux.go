@@ -221,13 +221,14 @@ func kept(dir string) (int64, error) {
 	return n, err
 }
 
-// Kept returns how many commits can be undone, how many bytes that takes, and
-// how many it may take.
-func (s *Store) Kept() (commits int, bytes, most int64) {
-	ids := s.Done()
-	for _, id := range ids {
-		n, _ := kept(filepath.Join(s.dir, "done", id))
+// Kept looks into the store in dir, without opening it: how many commits can be
+// undone, how many bytes that takes, and how many are begun and not settled.
+func Kept(dir string) (commits int, bytes int64, begun int) {
+	done, _ := os.ReadDir(filepath.Join(dir, "done"))
+	for _, e := range done {
+		n, _ := kept(filepath.Join(dir, "done", e.Name()))
 		bytes += n
 	}
-	return len(ids), bytes, s.most
+	open, _ := os.ReadDir(filepath.Join(dir, "open"))
+	return len(done), bytes, len(open)
 }
