@@ -150,7 +150,7 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 	if p.model.engine != nil {
 		piece = p.model.engine.Piece
 	}
-	player, err := replay.Open(events, piece)
+	player, err := p.open(c, id, events, piece)
 	if err != nil {
 		return false, &failure{exitUsage, fmt.Errorf("replay %s: %w", id, err), ""}
 	}
@@ -180,6 +180,22 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 	}
 	printReplay(t, id, r)
 	return r.First == nil, nil
+}
+
+// open reads a run, and the one that it branched off, if it did.
+func (p *repeater) open(c *cli.Context, id string, events []agent.Event, piece func(int32) string) (*replay.Player, error) {
+	s, err := p.l.Run(c.Context, id)
+	if err != nil {
+		return nil, err
+	}
+	if r := s.Info.Relation; r != ledger.Fork && r != ledger.Resume {
+		return replay.Open(events, piece)
+	}
+	past, err := p.l.ReadAll(c.Context, s.Info.Parent)
+	if err != nil {
+		return nil, err
+	}
+	return replay.OpenBranch(events, past, s.Info.Relation == ledger.Resume, piece)
 }
 
 // gate is the judge as the run was started with it: the rules that were in force, the way

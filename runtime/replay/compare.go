@@ -75,69 +75,57 @@ func (f *performance) differs(was, now agent.Event) *Divergence {
 
 // fields lists what must be the same of an event, the telling things first.
 func (f *performance) fields(e agent.Event) []field {
-	v := []field{{"step", strconv.Itoa(e.Step)}}
-	add := func(name string, value any) { v = append(v, field{name, fmt.Sprint(value)}) }
-	text := func(name string, b *agent.Blob) { v = append(v, field{name, f.remark(b.String())}) }
-	switch b := e.Body.(type) {
+	return append([]field{of("step", e.Step)}, f.bodyFields(e.Body)...)
+}
+
+func of(name string, value any) field { return field{name, fmt.Sprint(value)} }
+
+func (f *performance) text(name string, b *agent.Blob) field {
+	return field{name, f.remark(b.String())}
+}
+
+func (f *performance) bodyFields(body agent.Body) []field {
+	switch b := body.(type) {
 	case *agent.RunStart:
-		text("task", b.Task)
-		add("seed", b.Seed)
-		add("frames", b.Frames)
+		return []field{f.text("task", b.Task), of("seed", b.Seed), of("frames", b.Frames)}
 	case *agent.RunEnd:
-		add("status", b.Status)
-		text("answer", b.Answer)
-		add("calls", b.Calls)
-		add("denials", b.Denials)
+		return []field{of("status", b.Status), f.text("answer", b.Answer), of("calls", b.Calls), of("denials", b.Denials)}
 	case *agent.Said:
-		add("role", b.Role)
-		text("text", b.Text)
-		add("origin", b.Origin)
+		return []field{of("role", b.Role), f.text("text", b.Text), of("origin", b.Origin)}
 	case *agent.GenStart:
-		add("purpose", b.Purpose)
-		add("seed", b.Seed)
-		add("temp", b.Temp)
-		text("grammar", b.Schema)
+		return []field{of("purpose", b.Purpose), of("seed", b.Seed), of("temp", b.Temp), f.text("grammar", b.Schema)}
 	case *agent.GenEnd:
-		v = append(v, f.tokens(b)...)
+		return f.tokens(b)
 	case *agent.Turned:
-		add("parse", b.Parse)
-		text("calls", b.Calls)
-		text("answer", b.Answer)
+		v := []field{of("parse", b.Parse), f.text("calls", b.Calls), f.text("answer", b.Answer)}
 		if f.mode == Strict {
-			text("thought", b.Thought)
+			v = append(v, f.text("thought", b.Thought))
 		}
+		return v
 	case *agent.Labelled:
-		add("channel", b.Channel)
-		add("label", b.Value)
+		return []field{of("channel", b.Channel), of("label", b.Value)}
 	case *agent.Authorised:
-		tools := slices.Sorted(slices.Values(b.Tools))
-		add("tools", tools)
+		return []field{of("tools", slices.Sorted(slices.Values(b.Tools)))}
 	case *agent.Tainted:
-		add("taint", b.Value)
+		return []field{of("taint", b.Value)}
 	case *agent.Judged:
-		add("outcome", b.Outcome)
-		add("label", b.Label)
-		add("code", b.Code)
+		v := []field{of("outcome", b.Outcome), of("label", b.Label), of("code", b.Code)}
 		for _, k := range b.Votes {
-			add("vote", k.Rule+" "+k.Outcome.String())
+			v = append(v, field{"vote", k.Rule + " " + k.Outcome.String()})
 		}
+		return v
 	case *agent.Asked:
-		add("about", b.About)
+		return []field{of("about", b.About)}
 	case *agent.Answered:
-		add("choice", b.Choice)
+		return []field{of("choice", b.Choice)}
 	case *agent.Decided:
-		add("tool", b.Tool)
-		text("call", b.Call)
-		add("outcome", b.Outcome)
-		add("by", b.By)
-		add("grant", b.Grant)
+		return []field{of("tool", b.Tool), f.text("call", b.Call), of("outcome", b.Outcome), of("by", b.By), of("grant", b.Grant)}
 	case *agent.CallEnd:
-		add("status", b.Status)
-		add("code", b.Code)
+		return []field{of("status", b.Status), of("code", b.Code)}
 	case *agent.LimitHit:
-		add("which", b.Which)
+		return []field{of("which", b.Which)}
 	}
-	return v
+	return nil
 }
 
 // tokens are compared where every token must be the same. Other modes compare what was

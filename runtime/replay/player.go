@@ -26,6 +26,8 @@ type Player struct {
 	ids     []string // of the calls, in the order they were proposed
 	answers []*agent.Answered
 
+	past    []agent.Event // of the run that this one branched off, nil if it did not
+	at      int           // step before which it did, 0 for where that run left off
 	current *agent.Judged // recorded verdict on the call that is being judged
 }
 
@@ -50,7 +52,26 @@ type call struct {
 // token, control tokens spelled out; with it, the marks of withheld responses can be
 // found in the recorded prompts. It may be nil.
 func Open(events []agent.Event, piece func(int32) string) (*Player, error) {
-	p := &Player{calls: map[[32]byte]*call{}}
+	return openPast(events, nil, 0, piece)
+}
+
+// OpenBranch is Open for a run that branched off another, whose events past holds: before
+// the first step that it made itself, or, if it resumed that one, where that left off. The
+// replay branches off again, so that what was copied is compared too.
+func OpenBranch(events, past []agent.Event, resumed bool, piece func(int32) string) (*Player, error) {
+	at := 0
+	if !resumed {
+		for _, e := range events {
+			if at = e.Step; at > 0 {
+				break
+			}
+		}
+	}
+	return openPast(events, past, at, piece)
+}
+
+func openPast(events, past []agent.Event, at int, piece func(int32) string) (*Player, error) {
+	p := &Player{calls: map[[32]byte]*call{}, past: past, at: at}
 	r := opener{p: p, starts: map[int64]*gen{}, ends: map[int64]*call{}, piece: piece}
 	for _, e := range events {
 		if err := r.take(e); err != nil {
@@ -104,7 +125,7 @@ type opener struct {
 
 var (
 	errErased = errors.New("something it was made of was erased")
-	errBranch = errors.New("it branched off another run; replay that one")
+	errBranch = errors.New("it branched off another run, whose record is needed")
 	frameMark = regexp.MustCompile(`^<data ([0-9a-f]{8})>\n`)
 	anyMark   = regexp.MustCompile(`<data ([0-9a-f]{8})>`)
 )
@@ -135,7 +156,7 @@ func (o *opener) take(e agent.Event) error {
 			return err
 		}
 	case *agent.Said:
-		if b.Copied {
+		if b.Copied && p.past == nil {
 			return errBranch
 		}
 		if gone(b.Text) {

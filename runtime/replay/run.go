@@ -24,11 +24,20 @@ func (p *Player) Run(ctx context.Context, mode Mode, model agent.Generator, judg
 	p.current = nil
 	limits := p.start.Limits
 	limits.Time = 24 * time.Hour // a replay may be slower or faster than the run
-	_, err := loop.Run(ctx, loop.Config{
+	c := loop.Config{
 		Model: f, Judge: f, Executor: f, Recorder: f, Approver: f, NewID: f.newID,
 		Limits: limits, MaxTokens: p.max, Temp: p.temp, Seed: p.start.Seed,
-	}, loop.Task{Prompt: p.start.Task.String(), Data: p.start.Data.String(), Start: *p.start, Model: p.model})
+	}
+	t := loop.Task{Prompt: p.start.Task.String(), Data: p.start.Data.String(), Start: *p.start, Model: p.model}
+	var err error
+	if p.past == nil {
+		_, err = loop.Run(ctx, c, t)
+	} else {
+		_, err = loop.Branch(ctx, c, t, p.past, p.at)
+	}
 	switch {
+	case errors.Is(err, loop.ErrPast), errors.Is(err, loop.ErrChanged):
+		return f.report, err
 	case ctx.Err() != nil:
 		return f.report, context.Cause(ctx)
 	case f.report.First != nil, errors.Is(err, errEnded):
