@@ -13,10 +13,7 @@ import (
 // Errors wrap ErrReadOnly, ErrOwned, ErrDamaged, ErrNotFound or ErrAmbiguous, and
 // ErrRefused where the run has not ended or was recorded in another ledger.
 func (l *Ledger) Amend(ctx context.Context, run string) (*Run, error) {
-	if l.w == nil {
-		return nil, fail("amend run", "", ErrReadOnly)
-	}
-	r, err := l.reopen(ctx, run)
+	r, _, err := l.reopen(ctx, run)
 	if err == nil && !r.ended {
 		r.Close()
 		err = fmt.Errorf("%w: the run has not ended", ErrRefused)
@@ -25,14 +22,7 @@ func (l *Ledger) Amend(ctx context.Context, run string) (*Run, error) {
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if err != nil {
-		return nil, fail("amend run", amendHint(err), classify(err))
+		return nil, fail("amend run", ownerHint(err), classify(err))
 	}
 	return r, nil
-}
-
-func amendHint(err error) string {
-	if errors.Is(err, ErrOwned) {
-		return "wait until its owner is done"
-	}
-	return hintFor(err)
 }

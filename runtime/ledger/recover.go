@@ -1,11 +1,8 @@
 package ledger
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
@@ -18,42 +15,24 @@ import (
 //
 // Errors wrap ErrEnded, ErrOwned, ErrDamaged, ErrNotFound or ErrAmbiguous.
 func (l *Ledger) Recover(ctx context.Context, run string) (*Run, error) {
-	if l.w == nil {
-		return nil, fail("recover run", "", ErrReadOnly)
+	r, seen, err := l.reopen(ctx, run)
+	if err == nil && seen.ended {
+		err = ErrEnded
 	}
-	id, err := l.resolve(ctx, run)
+	if err == nil {
+		err = r.closeCalls(ctx, seen)
+	}
 	if err != nil {
-		return nil, fail("recover run", "", err)
-	}
-	r := &Run{l: l, row: runRow{run: id}}
-	if err := r.acquire(); err != nil {
-		return nil, fail("recover run", "wait until its owner is done", err)
-	}
-	if err := r.takeOver(ctx); err != nil {
-		r.Close()
-		return nil, fail("recover run", hintFor(err), classify(err))
+		if r != nil {
+			r.Close()
+		}
+		return nil, fail("recover run", ownerHint(err), classify(err))
 	}
 	return r, nil
 }
 
-func (r *Run) takeOver(ctx context.Context) error {
-	rd, err := r.l.newReader(ctx, r.ID())
-	if err != nil {
-		return err
-	}
-	if r.row = rd.row; !bytes.Equal(r.row.origin, r.l.meta.ledger) {
-		return errImported
-	}
-	seen, err := r.replay(ctx, rd)
-	if err != nil {
-		return err
-	}
-	if seen.ended {
-		return ErrEnded
-	}
-	if r.last.seq == 0 {
-		return fmt.Errorf("%w: run has no events", ErrDamaged)
-	}
+// closeCalls records the recovery, and each open call as one of unknown outcome.
+func (r *Run) closeCalls(ctx context.Context, seen *rules) error {
 	open := seen.open()
 	var unknown []int64
 	for decision := range open {
@@ -71,34 +50,6 @@ func (r *Run) takeOver(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// replay reads the run to its end, checking chain and rules, and sets what the next
-// event continues.
-func (r *Run) replay(ctx context.Context, rd *reader) (*rules, error) {
-	seen := newRules()
-	for {
-		page, err := rd.page(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if len(page) == 0 {
-			return seen, nil
-		}
-		for i := range page {
-			e := &page[i]
-			if err := rd.link(e); err != nil {
-				return nil, err
-			}
-			if rule := seen.check(e); rule != "" {
-				return nil, fmt.Errorf("%w: event %d breaks a rule: %s", ErrDamaged, e.seq, rule)
-			}
-			if e.seq == 1 {
-				r.start = time.Unix(0, e.at)
-			}
-			r.last = tail{seq: e.seq, step: e.step, mono: e.mono, hash: e.hash}
-		}
-	}
 }
 
 // Crashed lists the runs that did not end, have no owner and wait for no answer, by

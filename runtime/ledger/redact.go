@@ -41,7 +41,7 @@ func (l *Ledger) Redact(ctx context.Context, run string, seq int64, who, reason 
 }
 
 func (l *Ledger) redact(ctx context.Context, run string, seq int64, who, reason string) (Redaction, error) {
-	r, err := l.reopen(ctx, run)
+	r, _, err := l.reopen(ctx, run)
 	if err != nil {
 		return Redaction{}, err
 	}
