@@ -4,7 +4,7 @@ package sandbox
 
 // SmallLauncher reports whether r starts cells from the launcher rather than
 // from the whole program.
-func (r *Runner) SmallLauncher() bool { return r.launcher.fd >= 0 }
+func (r *Runner) SmallLauncher() bool { return r.launcher.small() }
 
 // WholeProgram makes r start cells from the whole program.
 func (r *Runner) WholeProgram() { r.launcher.close() }

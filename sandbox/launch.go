@@ -5,52 +5,46 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
-	"golang.org/x/sys/unix"
 )
 
 // launcher is the program that becomes a cell: the stage alone, as a sealed
 // memory file, or this whole program, in which the same code is a constructor.
-type launcher struct {
-	fd int // -1 for the whole program
-}
-
-// lowestFD is above every descriptor a stage is given, so that the number is
-// still the launcher's when the child executes it.
-const lowestFD = 100
+// The zero launcher is the whole program.
+type launcher struct{ file *os.File }
 
 // newLauncher makes the small launcher.
 func newLauncher() (launcher, error) {
 	fd, err := sealedMemfd("holdfast-cell", stage.Launcher(), true)
 	if err != nil {
-		return launcher{-1}, err
+		return launcher{}, err
 	}
-	defer unix.Close(fd)
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowestFD)
-	if err != nil {
-		return launcher{-1}, err
-	}
-	return launcher{high}, nil
+	return launcher{os.NewFile(uintptr(fd), "holdfast-cell")}, nil
 }
 
-func (l launcher) path() string {
-	if l.fd < 0 {
-		return "/proc/self/exe"
-	}
-	return fmt.Sprintf("/proc/self/fd/%d", l.fd)
-}
+// small reports whether this is the stage alone.
+func (l launcher) small() bool { return l.file != nil }
 
 func (l *launcher) close() {
-	if l.fd >= 0 {
-		unix.Close(l.fd)
-		l.fd = -1
+	if l.small() {
+		l.file.Close()
+		l.file = nil
 	}
 }
 
 // start starts the stage by plain vfork and exec: namespace flags here would
-// copy the runner's page tables, which may describe a model.
+// copy the runner's page tables, which may describe a model. The launcher is
+// given along as the last descriptor, which the stage closes first: while the
+// child puts its descriptors in order any other number may come to mean another
+// file.
 func (l launcher) start(args []string, given []*os.File) (*os.Process, error) {
-	return os.StartProcess(l.path(), append([]string{stage.Name}, args...),
+	program := "/proc/self/exe"
+	if l.small() {
+		program = fmt.Sprintf("/proc/self/fd/%d", len(given))
+		given = append(slices.Clip(given), l.file)
+	}
+	return os.StartProcess(program, append([]string{stage.Name}, args...),
 		&os.ProcAttr{Dir: "/", Env: []string{}, Files: given})
 }

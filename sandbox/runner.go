@@ -91,7 +91,7 @@ func (r *Runner) probe(ctx context.Context) error {
 		}
 		err = r.prove(ctx)
 	}
-	if err != nil && r.launcher.fd >= 0 && diagnose(r.facts) == nil {
+	if err != nil && r.launcher.small() && diagnose(r.facts) == nil {
 		r.launcher.close()
 		err = r.prove(ctx)
 	}
@@ -126,7 +126,7 @@ func open(c Config) (*Runner, error) {
 	// as safe, only slower to start.
 	l, err := newLauncher()
 	if err != nil {
-		l = launcher{-1}
+		l = launcher{}
 	}
 	return &Runner{setups: make(chan struct{}, max(4, 2*runtime.NumCPU())), facts: f, groups: groups, own: own, launcher: l, most: maxScan}, nil
 }

@@ -256,7 +256,19 @@ func hostileLayer(b *bench) error {
 }
 
 func heldBack(b *bench) error {
-	paths := []string{".git/hooks/pre-commit", ".git/config", ".envrc", ".vscode/tasks.json", ".github/workflows/x.yml", "AGENTS.md", ".bashrc"}
+	paths := []string{".git/hooks/pre-commit", ".git/config", ".git/info/attributes", ".git/rebase-merge/git-rebase-todo", ".git/index",
+		".envrc", ".vscode/tasks.json", ".github/workflows/x.yml", "AGENTS.md", ".bashrc", "hooks/post-merge", "scripts/hook.sh", "team/pre-push"}
+	// what guarded names lead to: a folder of hooks, a hook, and a folder that a
+	// working tree above names, as it would with core.hooksPath
+	for name, to := range map[string]string{".githooks": "hooks", ".husky": "scripts"} {
+		if err := os.Symlink(to, b.inWork(name)); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(b.dir, ".git"), 0o755),
+		os.WriteFile(filepath.Join(b.dir, ".git/config"), []byte("[core]\n\thooksPath = work/team\n"), 0o644)); err != nil {
+		return err
+	}
 	var list []want
 	for _, p := range paths {
 		list = append(list, want{do("mkdir", "/work/"+filepath.Dir(p)), "ok"}, want{do("put", "/work/"+p, "x"), "ok"})
