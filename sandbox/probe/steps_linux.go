@@ -324,6 +324,19 @@ var steps = map[string]func(args, a []string) string{
 		_, err = unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_RDLCK)
 		return name(err)
 	},
+	"terminal": func([]string, []string) string { // the number of the terminal of this process, 0 for none
+		b, err := os.ReadFile("/proc/self/stat")
+		_, rest, ok := strings.Cut(string(b), ") ")
+		f := strings.Fields(rest)
+		if err != nil || !ok || len(f) < 5 {
+			return "unknown " + name(err)
+		}
+		return f[4]
+	},
+	"key": func(_, a []string) string { // looks for a key of the session by its description
+		_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", a[0], 0)
+		return name(err)
+	},
 	"stopself": func([]string, []string) string { unix.Kill(os.Getpid(), unix.SIGSTOP); return "ok" },
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/holdfast-run/holdfast/sandbox"
+	"github.com/holdfast-run/holdfast/sandbox/probe"
+	"golang.org/x/sys/unix"
 )
 
 func leakRows() []Row {
@@ -103,7 +105,7 @@ func terminalRows() []Row {
 				if err != nil || !strings.HasSuffix(out, "none\n") {
 					return fmt.Errorf("%v %q", err, out)
 				}
-				return nil
+				return b.expect(sandbox.Spec{}, want{do("terminal"), "0"})
 			}},
 	}
 }
@@ -119,13 +121,7 @@ func persistenceRows() []Row {
 				}
 				return b.expect(b.writing(), want{do("list", "/home/agent"), ""})
 			}},
-		{ID: "PS02", Try: "keys, shared memory, queues that survive", Expect: "gone", Layers: "K N",
-			test: func(b *bench) error {
-				if err := b.expect(sandbox.Spec{}, want{do("sys", "msgget", "4711", "0o1666"), "ok"}, want{do("sys", "semget", "4711", "1", "0o1666"), "ok"}); err != nil {
-					return err
-				}
-				return b.expect(sandbox.Spec{}, want{do("sys", "msgget", "4711", "0o666"), "ENOENT"}, want{do("sys", "semget", "4711", "1", "0o666"), "ENOENT"})
-			}},
+		{ID: "PS02", Try: "keys of the session, shared memory, queues that survive", Expect: "gone", Layers: "K N", test: survivors},
 		{ID: "PS03", Try: "poison package caches", Expect: "the cell's own, gone with it", Layers: "O",
 			test: func(b *bench) error {
 				err := b.expect(b.writing(), want{do("mkdir", "/home/agent/.cache/pip", "/home/agent/go/pkg/mod", "/home/agent/.npm"), "ok ok ok"})
@@ -175,4 +171,30 @@ func persistenceRows() []Row {
 				return nil
 			}},
 	}
+}
+
+// survivors leaves queues behind for the next cell, and a key in the session of
+// the thread that starts it.
+func survivors(b *bench) error {
+	if err := b.expect(sandbox.Spec{}, want{do("sys", "msgget", "4711", "0o1666"), "ok"}, want{do("sys", "semget", "4711", "1", "0o1666"), "ok"}); err != nil {
+		return err
+	}
+	if err := b.expect(sandbox.Spec{}, want{do("sys", "msgget", "4711", "0o666"), "ENOENT"}, want{do("sys", "semget", "4711", "1", "0o666"), "ENOENT"}); err != nil {
+		return err
+	}
+	var err error
+	onDyingThread(func() { // the session of the others stays as it is
+		if _, e := unix.KeyctlInt(unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0); e != nil {
+			return // where keys cannot be had, nothing can be found in them
+		}
+		if _, e := unix.AddKey("user", secret, []byte(secret), unix.KEY_SPEC_SESSION_KEYRING); e != nil {
+			return
+		}
+		if got := probe.Try(do("key", secret)); got != "ok" {
+			err = fmt.Errorf("control: the key is not found here: %s", got)
+			return
+		}
+		err = b.expect(sandbox.Spec{}, want{do("key", secret), "EPERM|ENOKEY|ENOSYS"})
+	})
+	return err
 }

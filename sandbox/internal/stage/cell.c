@@ -15,6 +15,7 @@
 #include "check.h"
 #include "lock.h"
 #include "mount.h"
+#include "terminal.h"
 
 #define PROC_MAGIC 0x9fa0
 #define SEALS (1 | 2 | 4 | 8) /* seal, shrink, grow, write */
@@ -379,10 +380,11 @@ static TEXT void __attribute__((noreturn)) stage(void) {
 	r = write_proc(w_oom, w_oom_high, 3);
 	if (r < 0)
 		fail(-1, 0, r);
+	r = drop_terminal();
+	if (r < 0)
+		fail(-1, 0, r);
 	/* The supervisors take no signal but KILL: a key pressed at the runner's
-	 * terminal is the runner's business. A session of their own would do as
-	 * well, but the kernel gives each new session a new scheduling group, which
-	 * costs milliseconds on a busy machine. */
+	 * terminal is the runner's business. */
 	uint64_t all = ~0ull;
 	SYS(rt_sigprocmask, 2, &all, 0, 8);
 	run_phase(0);
