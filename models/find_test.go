@@ -150,8 +150,10 @@ func TestImport(t *testing.T) {
 			t.Errorf("imported as %q", name)
 		}
 	}
-	if entries, err := os.ReadDir(s.Dir); err != nil || len(entries) != 1 {
-		t.Errorf("the store holds %v, %v", entries, err)
+	for _, d := range []string{"blobs", "names"} {
+		if entries, err := os.ReadDir(filepath.Join(s.Dir, d)); err != nil || len(entries) != 1 {
+			t.Errorf("the store holds %v in %s, %v", entries, d, err)
+		}
 	}
 	if err := s.Remove("../../tiny"); !errors.Is(err, models.ErrNotFound) {
 		t.Errorf("Remove outside gives %v", err)
