@@ -127,6 +127,16 @@ func (l *Ledger) sign(ctx context.Context, by note.Signer, anchor func([]byte) (
 	})
 }
 
+// Heads is the number of heads of this file's own chain.
+func (l *Ledger) Heads(ctx context.Context) (int64, error) {
+	var n int64
+	err := l.readers.QueryRowContext(ctx, "SELECT coalesce(max(n), 0) FROM head WHERE origin = ?", l.meta.ledger).Scan(&n)
+	if err != nil {
+		return 0, fail("read heads", hintFor(err), classify(err))
+	}
+	return n, nil
+}
+
 // headHashes reads the hashes of heads 1 to n of one chain, refusing a gap.
 func headHashes(ctx context.Context, q rowQuerier, origin []byte) ([][]byte, error) {
 	rows, err := q.QueryContext(ctx, "SELECT n, hash FROM head WHERE origin = ? ORDER BY n", origin)

@@ -112,10 +112,14 @@ func createFile(path string) error {
 	if err := errors.Join(unix.Fsync(fd), unix.Close(fd)); err != nil {
 		return fmt.Errorf("sync %s: %w", path, err)
 	}
-	d, err := os.Open(filepath.Dir(path))
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	return errors.Join(d.Sync(), d.Close())
 }

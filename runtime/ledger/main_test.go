@@ -50,6 +50,9 @@ func child(path string) error {
 	if at := os.Getenv(childEnv + "_KILL"); at != "" {
 		return killedChild(ctx, l, at)
 	}
+	if at := os.Getenv(childEnv + "_ROTATE"); at != "" {
+		return rotatingChild(ctx, l, path, at)
+	}
 	for i := 0; ; i++ {
 		r, err := l.Begin(ctx, ledger.RunInfo{Task: "child"})
 		if err != nil {
