@@ -70,14 +70,18 @@ func (r *Registry) inCell(ctx context.Context, p agent.Permit, t tool, c agent.T
 		return agent.Observation{}, err
 	}
 	res, err := r.config.Runner.Run(ctx, spec, &recorder{j: j, call: c.ID, decision: spec.Grants.Decision})
-	if c.Tool == RunCommand && errors.Is(err, sandbox.ErrExec) { // the cell was fine
-		return agent.Observation{Status: agent.CallError, Code: "exec", Text: "error: there is no shell to run commands"}, nil
+	if errors.Is(err, sandbox.ErrExec) && (c.Tool == RunCommand || t.program != nil) { // the cell was fine
+		text := "error: there is no shell to run commands"
+		if t.program != nil {
+			text = "error: the program of this tool cannot be run"
+		}
+		return agent.Observation{Status: agent.CallError, Code: "exec", Text: text}, nil
 	}
 	if err != nil {
 		return agent.Observation{}, err
 	}
 	var o agent.Observation
-	if c.Tool == RunCommand {
+	if c.Tool == RunCommand || t.program != nil {
 		o = command(res)
 	} else if o, err = helper(res); err != nil {
 		return agent.Observation{}, err
@@ -102,10 +106,14 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 		Grants:    sandbox.Grants{Decision: strconv.FormatInt(p.Decision(), 10), Write: write},
 		Limits:    r.config.Limits,
 	}
+	if (c.Tool == RunCommand || t.program != nil) && len(g.Hosts) > 0 {
+		return sandbox.Spec{}, refused("network", strings.Join(g.Hosts, ", "), "none")
+	}
+	if t.program != nil {
+		err := t.program.fillCell(&s, args)
+		return s, err
+	}
 	if c.Tool == RunCommand {
-		if len(g.Hosts) > 0 {
-			return sandbox.Spec{}, refused("network", strings.Join(g.Hosts, ", "), "none")
-		}
 		s.Argv = []string{"/bin/sh", "-c", args["command"]}
 		return s, nil
 	}

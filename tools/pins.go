@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -75,8 +76,9 @@ func OpenPins(path string) (*Pins, error) {
 func pinKey(server, tool string) string { return server + "\n" + tool }
 
 // pinned is the digest of what a model is shown and a judge relies on.
-func pinned(s agent.ToolSpec) string {
-	d := s.Digest()
+func pinned(s agent.ToolSpec) string { return hexOf(s.Digest()) }
+
+func hexOf(d [32]byte) string {
 	if d == ([32]byte{}) { // cannot be encoded: it is the same as nothing
 		return ""
 	}
@@ -85,8 +87,17 @@ func pinned(s agent.ToolSpec) string {
 
 // Check compares a declaration of a server with the one accepted.
 func (p *Pins) Check(server string, s agent.ToolSpec) Drift {
-	was, known := p.tool[pinKey(server, s.Name)]
-	now := pinned(s)
+	return p.compare(server, s.Name, pinned(s))
+}
+
+// CheckCommand compares a tool of an operator's file with the one accepted: what is shown
+// and what is run.
+func (p *Pins) CheckCommand(file string, c Command) Drift {
+	return p.compare(file, c.Spec.Name, hexOf(c.Digest()))
+}
+
+func (p *Pins) compare(server, tool, now string) Drift {
+	was, known := p.tool[pinKey(server, tool)]
 	switch {
 	case now == "":
 		return DriftChanged
@@ -101,16 +112,29 @@ func (p *Pins) Check(server string, s agent.ToolSpec) Drift {
 // Accept pins declarations of a server as they are and writes the file. On an error
 // nothing is accepted.
 func (p *Pins) Accept(server string, specs ...agent.ToolSpec) error {
-	next := map[string]string{}
-	for k, v := range p.tool {
-		next[k] = v
-	}
+	digests := map[string]string{}
 	for _, s := range specs {
-		d := pinned(s)
+		digests[s.Name] = pinned(s)
+	}
+	return p.accept(server, digests)
+}
+
+// AcceptCommands is Accept for tools of an operator's file.
+func (p *Pins) AcceptCommands(file string, list ...Command) error {
+	digests := map[string]string{}
+	for _, c := range list {
+		digests[c.Spec.Name] = hexOf(c.Digest())
+	}
+	return p.accept(file, digests)
+}
+
+func (p *Pins) accept(server string, digests map[string]string) error {
+	next := maps.Clone(p.tool)
+	for tool, d := range digests {
 		if d == "" {
-			return fmt.Errorf("pin %s: its declaration cannot be encoded", clip(s.Name, 64))
+			return fmt.Errorf("pin %s: its declaration cannot be encoded", clip(tool, 64))
 		}
-		next[pinKey(server, s.Name)] = d
+		next[pinKey(server, tool)] = d
 	}
 	b, err := json.MarshalIndent(pinFile{1, next}, "", "  ")
 	if err != nil {

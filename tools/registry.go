@@ -9,7 +9,6 @@ package tools
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -36,7 +35,8 @@ type Config struct {
 	Runner    Runner
 	Workspace string         // directory that calls work on; made absolute, links resolved
 	Limits    sandbox.Limits // of a shell command; zero fields take the sandbox's defaults
-	Only      []string       // names of the tools to offer; empty offers all
+	Only      []string       // names of the built-in tools to offer; empty offers all
+	Commands  []Command      // tools of the operator's own, offered besides
 }
 
 // Registry holds the tools of a run.
@@ -48,11 +48,12 @@ type Registry struct {
 
 // tool is one declared tool with its compiled schema.
 type tool struct {
-	spec   agent.ToolSpec
-	schema *jsonschema.Schema
+	spec    agent.ToolSpec
+	schema  *jsonschema.Schema
+	program *Command // of an operator's own tool, else nil
 }
 
-// New returns a registry of the built-in tools.
+// New returns a registry of the built-in tools and those of the operator.
 func New(c Config) (*Registry, error) {
 	if c.Runner == nil {
 		return nil, errors.New("open tools: no runner")
@@ -74,19 +75,45 @@ func New(c Config) (*Registry, error) {
 		if len(c.Only) > 0 && !slices.Contains(c.Only, s.Name) {
 			continue
 		}
-		schema, err := compile(s)
-		if err != nil {
-			return nil, fmt.Errorf("open tools: compile schema of %s: %w", s.Name, err)
+		if err := r.add(s, nil); err != nil {
+			return nil, err
 		}
-		r.tools[s.Name] = tool{s, schema}
-		r.specs = append(r.specs, s)
 	}
 	for _, name := range c.Only {
 		if _, ok := r.tools[name]; !ok {
 			return nil, fmt.Errorf("open tools: %w: %s", ErrUnknownTool, name)
 		}
 	}
+	for _, k := range c.Commands {
+		if len(k.Argv) == 0 {
+			return nil, fmt.Errorf("open tools: %s runs nothing", clip(k.Spec.Name, 64))
+		}
+		if err := r.add(k.Spec, &k); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(r.specs, func(a, b agent.ToolSpec) int { return strings.Compare(a.Name, b.Name) })
 	return r, nil
+}
+
+// add declares one tool.
+func (r *Registry) add(s agent.ToolSpec, program *Command) error {
+	if _, twice := r.tools[s.Name]; twice {
+		return fmt.Errorf("open tools: two tools are called %s", clip(s.Name, 64))
+	}
+	schema, err := compile(s)
+	if err != nil {
+		return fmt.Errorf("open tools: compile schema of %s: %w", clip(s.Name, 64), err)
+	}
+	r.tools[s.Name] = tool{s, schema, program}
+	r.specs = append(r.specs, s)
+	return nil
+}
+
+// Undoable reports whether a tool can take back what it writes, as its operator declared.
+func (r *Registry) Undoable(s agent.ToolSpec) bool {
+	t, ok := r.tools[s.Name]
+	return ok && t.program != nil && t.program.Undoable && t.spec.Digest() == s.Digest()
 }
 
 // compile compiles the schema of a tool. It loads nothing: a reference to
@@ -133,9 +160,14 @@ func (r *Registry) check(c agent.ToolCall) (tool, map[string]string, error) {
 	if err != nil {
 		return tool{}, nil, fmt.Errorf("%w: %s", agent.ErrArguments, oneLine(err))
 	}
-	var args map[string]string
-	if err := json.Unmarshal([]byte(c.Args), &args); err != nil {
-		return tool{}, nil, fmt.Errorf("%w: %v", agent.ErrArguments, err)
+	args, err := programArgs(c.Args)
+	if err != nil {
+		return tool{}, nil, err
+	}
+	if t.program != nil {
+		if _, err := t.program.argv(args); err != nil {
+			return tool{}, nil, err
+		}
 	}
 	for name, v := range args {
 		if strings.ContainsRune(v, 0) { // cannot be passed to a program or a file name

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -33,7 +34,11 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := openSite(c)
+	own, err := ownTools(c, t)
+	if err != nil {
+		return nil, err
+	}
+	at, err := openSite(c, own...)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +94,7 @@ func (k *crew) config(c *cli.Context, t *terminal) loop.Config {
 // start is what is recorded of how the run began.
 func (k *crew) start(c *cli.Context) agent.RunStart {
 	return agent.RunStart{
-		Agent: "holdfast", Build: thisBuild().String(), Train: true, Config: agent.JSON(settingsOf(c)),
+		Agent: "holdfast", Build: thisBuild().String(), Train: true, Config: agent.JSON(k.settings(c)),
 		Warnings: append(append([]string{}, k.model.notes...), k.ledger.Warnings()...),
 		Policy:   &agent.Blob{Media: "application/json", Data: k.rules.Record()},
 	}
@@ -104,6 +109,48 @@ type settings map[string][]string
 var notKept = map[string]bool{
 	"ledger": true, "json": true, "quiet": true, "verbose": true, "at": true, "last": true, "sign-key": true, "anchor": true,
 	"max-steps": true, "max-tokens": true, "max-time": true, "seed": true, "help": true,
+}
+
+// programsKey keeps, among the settings, what the user's own tools run: the declarations
+// that a model is shown do not say it.
+const programsKey = "tools.digests"
+
+// settings are the flags in force, and what the user's own tools run.
+func (k *crew) settings(c *cli.Context) settings {
+	s := settingsOf(c)
+	if len(k.own) > 0 {
+		s[programsKey] = k.programs()
+	}
+	return s
+}
+
+// programs are the user's own tools with their digests, in the order of the flags.
+func (k *crew) programs() []string {
+	var out []string
+	for _, o := range k.own {
+		out = append(out, fmt.Sprintf("%s %x", o.Spec.Name, o.Digest()))
+	}
+	return out
+}
+
+// sameTools refuses to go on with a run whose own tools run something else by now: what
+// was agreed to was a call of the old ones.
+func (k *crew) sameTools(past []agent.Event) error {
+	for _, e := range past {
+		b, ok := e.Body.(*agent.RunStart)
+		if !ok || b.Config == nil || b.Config.Data == nil {
+			continue
+		}
+		var was settings
+		if err := json.Unmarshal(b.Config.Data, &was); err != nil {
+			return fmt.Errorf("read the settings of the run: %w", err)
+		}
+		if !slices.Equal(was[programsKey], k.programs()) {
+			return &failure{exitDigest, errors.New("resume: the run's own tools are declared otherwise than when it began"),
+				"bring the files back, or begin a new run from it with holdfast fork"}
+		}
+	}
+	return nil
 }
 
 // settingsOf takes the flags in force. Files are named by absolute path.

@@ -98,7 +98,7 @@ func newApp(t *terminal) *cli.App {
 		HideVersion:            true,
 		UseShortOptionHandling: true,
 		Commands: []*cli.Command{
-			runCommand(t), resumeCommand(t), forkCommand(t), approvalsCommand(t), policyCommand(t), logCommand(t), modelsCommand(t), sandboxCommand(t), keysCommand(t),
+			runCommand(t), resumeCommand(t), forkCommand(t), approvalsCommand(t), policyCommand(t), logCommand(t), modelsCommand(t), toolsCommand(t), sandboxCommand(t), keysCommand(t),
 			replayCommand(t), rolloutCommand(t), exportCommand(t), importCommand(t),
 			evalCommand(t), doctorCommand(t), versionCommand(t),
 		},

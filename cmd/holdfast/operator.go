@@ -12,8 +12,10 @@ import (
 // The operator takes the model's place by naming one call, and the judge's by allowing
 // exactly that one.
 
-// operatorModel proposes one shell command and then answers with nothing to add.
+// operatorModel proposes one call, or a shell command, and then answers with nothing to
+// add.
 type operatorModel struct {
+	call    agent.ToolCall // names no tool where it is the command that counts
 	command string
 	turns   int
 }
@@ -24,11 +26,15 @@ func (m *operatorModel) Generate(context.Context, agent.Request) (agent.Turn, er
 	if m.turns > 1 {
 		return agent.Turn{Answer: "done", Parse: agent.ParseClean}, nil
 	}
-	args, err := json.Marshal(map[string]string{"command": m.command})
-	if err != nil {
-		return agent.Turn{}, err
+	call := m.call
+	if call.Tool == "" {
+		args, err := json.Marshal(map[string]string{"command": m.command})
+		if err != nil {
+			return agent.Turn{}, err
+		}
+		call = agent.ToolCall{Tool: tools.RunCommand, Args: string(args)}
 	}
-	return agent.Turn{Parse: agent.ParseClean, Calls: []agent.ToolCall{{Tool: tools.RunCommand, Args: string(args)}}}, nil
+	return agent.Turn{Parse: agent.ParseClean, Calls: []agent.ToolCall{call}}, nil
 }
 
 // operatorJudge allows what the operator asked for on the command line.
@@ -37,8 +43,12 @@ type operatorJudge struct{ write bool }
 var operatorVerdict = agent.Verdict{Outcome: agent.Allow, Label: agent.Benign, Reason: "the operator's own command"}
 
 // Prompt implements loop.Judge.
-func (operatorJudge) Prompt(context.Context, agent.Generator, agent.Conversation) (agent.Assessment, error) {
-	return agent.Assessment{Verdict: operatorVerdict, Authority: agent.Authority{Tools: []string{tools.RunCommand}}}, nil
+func (operatorJudge) Prompt(_ context.Context, _ agent.Generator, c agent.Conversation) (agent.Assessment, error) {
+	var all []string
+	for _, s := range c.Tools {
+		all = append(all, s.Name)
+	}
+	return agent.Assessment{Verdict: operatorVerdict, Authority: agent.Authority{Tools: all}}, nil
 }
 
 // Call implements loop.Judge.

@@ -131,8 +131,11 @@ func policiesIn(dir string) ([]string, error) {
 	return out, nil
 }
 
-// readPolicy reads one regular file that not everybody can write.
-func readPolicy(open func() (*os.File, error)) (string, error) {
+// readPolicy reads one policy file.
+func readPolicy(open func() (*os.File, error)) (string, error) { return readRegular(maxPolicy, open) }
+
+// readRegular reads one regular file of at most most bytes that not everybody can write.
+func readRegular(most int64, open func() (*os.File, error)) (string, error) {
 	f, err := open()
 	if err != nil {
 		return "", err
@@ -146,10 +149,10 @@ func readPolicy(open func() (*os.File, error)) (string, error) {
 		return "", fmt.Errorf("%s is not a regular file", f.Name())
 	case info.Mode().Perm()&0o002 != 0:
 		return "", fmt.Errorf("%s can be written by everybody", f.Name())
-	case info.Size() > maxPolicy:
-		return "", fmt.Errorf("%s has %d bytes, at most %d", f.Name(), info.Size(), maxPolicy)
+	case info.Size() > most:
+		return "", fmt.Errorf("%s has %d bytes, at most %d", f.Name(), info.Size(), most)
 	}
-	b, err := io.ReadAll(io.LimitReader(f, maxPolicy+1))
+	b, err := io.ReadAll(io.LimitReader(f, most))
 	return string(b), err
 }
 

@@ -73,7 +73,7 @@ func resumeRun(c *cli.Context, t *terminal) error {
 		return err
 	}
 	defer k.Close()
-	if err := k.sameRules(past); err != nil {
+	if err := errors.Join(k.sameRules(past), k.sameTools(past)); err != nil {
 		return err
 	}
 	rec, err := k.ledger.Recover(c.Context, s.ID)

@@ -26,8 +26,9 @@ func runCommand(t *terminal) *cli.Command {
 			"Examples:\n" +
 			"  holdfast run \"what is the port in server.conf?\"\n" +
 			"  holdfast run -m model.gguf -C ~/project --ask never \"count the lines of notes.txt\"\n" +
-			"  git diff | holdfast run \"which files does this change touch?\"",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitInterrupted),
+			"  git diff | holdfast run \"which files does this change touch?\"\n" +
+			"  holdfast run --tools tools.yaml \"count the words of notes.txt\"",
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags:              append(append(engineFlags(), loopFlags()...), showFlags()...),
 		Action:             func(c *cli.Context) error { return runTask(c, t) },
 	}

@@ -62,15 +62,21 @@ func sandboxRun(c *cli.Context, t *terminal) error {
 		return err
 	}
 	defer at.Close()
+	command := quoteAll(c.Args().Slice())
+	return operate(c, t, at, command, &operatorModel{command: command})
+}
+
+// operate carries out one call of the operator's as a run of its own. Its exit code is
+// the program's.
+func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorModel) error {
 	rec, err := at.begin(c)
 	if err != nil {
 		return err
 	}
 	defer rec.Close()
-	command := quoteAll(c.Args().Slice())
 	code, refused := exitInternal, ""
 	out, err := loop.Run(c.Context, loop.Config{
-		Model: &operatorModel{command: command}, Judge: operatorJudge{c.Bool("write")},
+		Model: m, Judge: operatorJudge{c.Bool("write")},
 		Executor: at.tools, Recorder: rec, Approver: &approver{t: t, mode: "never"},
 		Observe: func(e agent.Event) {
 			if b, ok := e.Body.(*agent.CallEnd); ok {
@@ -87,7 +93,7 @@ func sandboxRun(c *cli.Context, t *terminal) error {
 				}
 			}
 		},
-	}, loop.Task{Prompt: command, Start: agent.RunStart{Agent: "operator", Build: thisBuild().String()}})
+	}, loop.Task{Prompt: task, Start: agent.RunStart{Agent: "operator", Build: thisBuild().String()}})
 	if err != nil {
 		return err
 	}

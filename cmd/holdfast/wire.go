@@ -97,9 +97,11 @@ type workplace struct {
 	root   *os.Root
 	rules  *policy.Set // written rules, nil for the floor alone
 	review string      // how calls are reviewed, one of reviewModes; "" is reason
+	own    []tools.Command
 }
 
-func openWorkplace(ctx context.Context, dir string) (*workplace, error) {
+// openWorkplace opens a workspace with the built-in tools and the user's own.
+func openWorkplace(ctx context.Context, dir string, own ...tools.Command) (*workplace, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, &failure{exitUsage, fmt.Errorf("open workspace: %w", err), "give a readable folder with -C DIR"}
@@ -109,11 +111,11 @@ func openWorkplace(ctx context.Context, dir string) (*workplace, error) {
 		root.Close()
 		return nil, err
 	}
-	reg, err := tools.New(tools.Config{Runner: runner, Workspace: dir})
+	reg, err := tools.New(tools.Config{Runner: runner, Workspace: dir, Commands: own})
 	if err != nil {
 		return nil, errors.Join(err, runner.Close(), root.Close())
 	}
-	return &workplace{runner: runner, tools: reg, root: root}, nil
+	return &workplace{runner: runner, tools: reg, root: root, own: own}, nil
 }
 
 func (w *workplace) Close() error { return errors.Join(w.runner.Close(), w.root.Close()) }
@@ -132,7 +134,7 @@ type site struct {
 }
 
 // openSite opens workspace, ledger and sandbox as the flags say, from cheap to dear.
-func openSite(c *cli.Context) (*site, error) {
+func openSite(c *cli.Context, own ...tools.Command) (*site, error) {
 	dir, err := workspaceOf(c)
 	if err != nil {
 		return nil, err
@@ -144,7 +146,7 @@ func openSite(c *cli.Context) (*site, error) {
 	if err := apart(dir, filepath.Dir(l.Path())); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	w, err := openWorkplace(c.Context, dir)
+	w, err := openWorkplace(c.Context, dir, own...)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -205,7 +207,7 @@ func (s *site) Close() error { return errors.Join(s.workplace.Close(), s.ledger.
 
 // gate is the judge of a run on this workspace with this model.
 func (w *workplace) gate(m *loadedModel) (*safety.Gate, error) {
-	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules}
+	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules, Undoable: w.tools.Undoable}
 	switch w.review {
 	case "logits":
 		o.Effects, o.Reads = review.Logits, review.Logits

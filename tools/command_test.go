@@ -1,0 +1,266 @@
+package tools_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/agenttest"
+	"github.com/holdfast-run/holdfast/sandbox"
+	"github.com/holdfast-run/holdfast/tools"
+)
+
+// own is a file of one tool, its entry written with six blanks before each line.
+func own(lines ...string) []byte {
+	return []byte("version: 1\ntools:\n    - name: probe\n      description: Try it.\n      " + strings.Join(lines, "\n      ") + "\n")
+}
+
+func commands(t *testing.T, text []byte) []tools.Command {
+	t.Helper()
+	list, err := tools.ParseCommands(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func TestParseCommands(t *testing.T) {
+	c := commands(t, own(`run: [grep, "-e", "{word}", "--", "{path}", "{{word}}"]`, "effect: sensitive_read", "time: 5s", "trusted: true",
+		"args:", "  - {name: path, role: path}", "  - {name: word, role: selector, enum: [a, b]}", "  - {name: n, type: integer, optional: true}",
+		`stdin: "{n}"`))[0]
+	if c.Argv[0] != "/usr/bin/grep" && c.Argv[0] != "/bin/grep" || c.Spec.Effect != agent.SensitiveRead || !c.Spec.Trusted || c.Time != 5*time.Second {
+		t.Errorf("%+v", c)
+	}
+	if want := `{"type":"object","properties":{"path":{"type":"string","maxLength":1000},"word":{"type":"string","enum":["a","b"]},"n":{"type":"integer"}},"required":["path","word"],"additionalProperties":false}`; string(c.Spec.Schema) != want {
+		t.Errorf("schema %s", c.Spec.Schema)
+	}
+	if c.Spec.Roles["path"] != agent.RolePath || c.Spec.Roles["n"] != "" {
+		t.Errorf("roles %v", c.Spec.Roles)
+	}
+}
+
+// TestParseCommandsRefuses lists what would make a tool do other things than it says.
+func TestParseCommandsRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text []byte
+		want string
+	}{
+		"UnknownMember":        {own("run: [wc]", "effect: read", "network: true"), "unknown field"},
+		"RepeatedMember":       {own("run: [wc]", "effect: read", "effect: pure"), "already defined"},
+		"OtherVersion":         {[]byte("version: 2\ntools: [{name: a}]"), "version 2 is not known"},
+		"NoTools":              {[]byte("version: 1"), "0 tools"},
+		"Anchor":               {own("run: &a [wc]", "effect: read"), "anchors are not allowed"},
+		"Alias":                {[]byte("version: 1\ntools: *a"), "aliases"},
+		"TwoDocuments":         {[]byte("version: 1\n---\nversion: 1"), "exactly one document"},
+		"BuiltInName":          {[]byte("version: 1\ntools: [{name: read_file, description: x, run: [wc], effect: read}]"), "of that name already"},
+		"SameNameTwice":        {[]byte("version: 1\ntools: [{name: a, description: x, run: [wc], effect: read}, {name: a, description: x, run: [wc], effect: read}]"), "of that name already"},
+		"OddName":              {[]byte("version: 1\ntools: [{name: A b, description: x, run: [wc], effect: read}]"), "small letters"},
+		"NoEffect":             {own("run: [wc]"), `effect "" is not one of`},
+		"Outward":              {own("run: [wc]", "effect: outward"), "can have no other"},
+		"UnknownRole":          {own(`run: [wc, "{a}"]`, "effect: read", "args: [{name: a, role: odd}]"), `role "odd"`},
+		"UnknownType":          {own(`run: [wc, "{a}"]`, "effect: read", "args: [{name: a, type: list}]"), `type "list"`},
+		"UnknownSlot":          {own(`run: [wc, "{a}"]`, "effect: read"), "{a} names no argument"},
+		"UnusedArgument":       {own("run: [wc]", "effect: read", "args: [{name: a}]"), "used nowhere"},
+		"ProgramOfAnArgument":  {own(`run: ["{a}"]`, "effect: read", "args: [{name: a}]"), "cannot come from an argument"},
+		"NoProgram":            {own("effect: read"), "names no program"},
+		"UnknownProgram":       {own("run: [no-such-program-here]", "effect: read"), "there is no program"},
+		"ClimbingProgram":      {own("run: [./../x]", "effect: read"), "give a name"},
+		"PartOfShellText":      {own(`run: [sh, -c, "cat {a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ShellTextWithoutRole": {own(`run: [/bin/bash, -lc, "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"PythonText":           {own(`run: [/usr/bin/python3, -c, "print({a})"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"AwkTextBehindOption":  {own(`run: [/usr/bin/awk, -F, "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"AwkProgram":           {own(`run: [/usr/bin/awk, "-v", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ShellInput":           {own(`run: [/bin/sh]`, `stdin: "{a}"`, "effect: read", "args: [{name: a}]"), "program text"},
+		"UndoableRead":         {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
+		"LongTime":             {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
+		"Deep":                 {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := tools.ParseCommands(tt.text)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := tools.ParseCommands(own(`run: [/bin/sh, -c, "{a}"]`, "effect: write", "args: [{name: a, role: command}]")); err != nil {
+		t.Errorf("a whole command line of role command: %v", err)
+	}
+}
+
+const programs = `version: 1
+tools:
+  - name: plain
+    description: x
+    effect: read
+    run: [./try, "{a}", "n={n}", "{o}", "{{a}}"]
+    args: [{name: a}, {name: n, type: number}, {name: o, type: boolean, optional: true}]
+  - name: dashed
+    description: x
+    effect: write
+    undoable: true
+    run: [/bin/cat, "--", "{a}", "{a}b"]
+    stdin: "<{a}>"
+    time: 2s
+    args: [{name: a}]
+`
+
+// TestCommandArguments checks what reaches the program, and what never does.
+func TestCommandArguments(t *testing.T) {
+	r := &runner{}
+	reg, err := tools.New(tools.Config{Runner: r, Workspace: t.TempDir(), Commands: commands(t, []byte(programs))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, tool, args string
+		argv             []string
+		stdin            string
+	}{
+		{"LeavesOutWhatWasNotGiven", "plain", `{"a":"x y; $(id)","n":1.50}`, []string{"/work/try", "x y; $(id)", "n=1.50", "{a}"}, ""},
+		{"WritesNumbersAsTheyAre", "plain", `{"a":"","n":-1e3,"o":true}`, []string{"/work/try", "", "n=-1e3", "true", "{a}"}, ""},
+		{"TakesADashBehindTwo", "dashed", `{"a":"-rf"}`, []string{"/bin/cat", "--", "-rf", "-rfb"}, "<-rf>"},
+		{"PutsNoSlotIntoAnother", "dashed", `{"a":"{a}"}`, []string{"/bin/cat", "--", "{a}", "{a}b"}, "<{a}>"},
+		{"RefusesADash", "plain", `{"a":"-rf","n":1}`, nil, ""},
+		{"RefusesANUL", "plain", `{"a":"x\u0000y","n":1}`, nil, ""},
+		{"RefusesAnotherType", "plain", `{"a":"x","n":"1"}`, nil, ""},
+		{"RefusesMore", "plain", `{"a":"x","n":1,"b":1}`, nil, ""},
+		{"RefusesNested", "dashed", `{"a":["x"]}`, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r.specs = nil
+			c := call(tt.tool, tt.args)
+			o, err := reg.Execute(t.Context(), agenttest.Permit(1, c, agent.Grant{Write: true}), c, &journal{})
+			if tt.argv == nil {
+				if !errors.Is(err, agent.ErrArguments) || len(r.specs) != 0 || !errors.Is(reg.Check(c), agent.ErrArguments) {
+					t.Errorf("%+v, %v", o, err)
+				}
+				return
+			}
+			if err != nil || len(r.specs) != 1 {
+				t.Fatal(err)
+			}
+			s := r.specs[0]
+			if strings.Join(s.Argv, "|") != strings.Join(tt.argv, "|") || string(s.Stdin) != tt.stdin || s.Helper != nil {
+				t.Errorf("argv %q, input %q", s.Argv, s.Stdin)
+			}
+			if s.Grants.Write != (tt.tool == "dashed") || s.Profile != sandbox.Strict {
+				t.Errorf("grants %+v: a tool that reads was given more", s.Grants)
+			}
+		})
+	}
+	t.Run("HasNoNetwork", func(t *testing.T) {
+		c := call("dashed", `{"a":"x"}`)
+		_, err := reg.Execute(t.Context(), agenttest.Permit(1, c, agent.Grant{Hosts: []string{"x.org"}}), c, &journal{})
+		if err == nil {
+			t.Error("a host was granted to a cell without network")
+		}
+	})
+	t.Run("TellsWhatItTakesBack", func(t *testing.T) {
+		for _, s := range reg.Specs() {
+			if reg.Undoable(s) != (s.Name == "dashed") {
+				t.Errorf("%s: %v", s.Name, reg.Undoable(s))
+			}
+			if s.Name == "dashed" {
+				if s.Effect = agent.Pure; reg.Undoable(s) {
+					t.Error("another declaration of the name passes")
+				}
+			}
+		}
+	})
+	t.Run("RefusesTwoOfAName", func(t *testing.T) {
+		list := commands(t, []byte(programs))
+		if _, err := tools.New(tools.Config{Runner: r, Workspace: t.TempDir(), Commands: append(list, list[0])}); err == nil {
+			t.Error("two tools of one name")
+		}
+		if _, err := tools.New(tools.Config{Runner: r, Workspace: t.TempDir(), Commands: []tools.Command{{Spec: agent.ToolSpec{Name: "x", Schema: []byte(`{}`)}}}}); err == nil {
+			t.Error("a tool that runs nothing")
+		}
+	})
+}
+
+// TestCommandInRealCell runs an operator's tool where it has neither network nor the right
+// to write.
+func TestCommandInRealCell(t *testing.T) {
+	dir := files(t)
+	text := own(`run: [/bin/sh, -c, "cat \"$1\"; echo x > made; cat", sh, "{path}"]`, `stdin: "{text}"`, "effect: write",
+		"args: [{name: path, role: path}, {name: text}]")
+	reg, err := tools.New(tools.Config{Runner: open(t), Workspace: dir, Commands: commands(t, text)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, write := range []bool{false, true} {
+		c := call("probe", `{"path":"server.conf","text":"$(id)"}`)
+		o, err := reg.Execute(context.Background(), agenttest.Permit(1, c, agent.Grant{Write: write}), c, &journal{})
+		_, made := os.Stat(filepath.Join(dir, "made"))
+		if err != nil || !strings.Contains(o.Text, "port = 8080\n$(id)") || (made == nil) != write {
+			t.Errorf("write %v: %+v, %v; made: %v", write, o, err, made)
+		}
+	}
+	gone := commands(t, own("run: [/usr/bin/no-such-program]", "effect: read"))
+	if reg, err = tools.New(tools.Config{Runner: open(t), Workspace: dir, Commands: gone}); err != nil {
+		t.Fatal(err)
+	}
+	c := call("probe", `{}`)
+	if o, err := reg.Execute(context.Background(), agenttest.Permit(1, c, agent.Grant{}), c, &journal{}); err != nil || o.Code != "exec" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// TestCommandPins wants every part of a declaration to be pinned.
+func TestCommandPins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pins.json")
+	pins, err := tools.OpenPins(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := commands(t, []byte(programs))
+	if d := pins.CheckCommand("f", list[1]); d != tools.DriftNew {
+		t.Errorf("before: %v", d)
+	}
+	if err := pins.AcceptCommands("f", list...); err != nil {
+		t.Fatal(err)
+	}
+	if pins, err = tools.OpenPins(path); err != nil || pins.CheckCommand("f", list[1]) != tools.DriftSame || pins.CheckCommand("g", list[1]) != tools.DriftNew {
+		t.Errorf("accepted: %v", err)
+	}
+	for name, change := range map[string]func(*tools.Command){
+		"Argv":        func(c *tools.Command) { c.Argv = append([]string{"/bin/rm"}, c.Argv[1:]...) },
+		"Argument":    func(c *tools.Command) { c.Argv = append(c.Argv[:len(c.Argv):len(c.Argv)], "-x") },
+		"Stdin":       func(c *tools.Command) { c.Stdin = "" },
+		"Time":        func(c *tools.Command) { c.Time++ },
+		"Undoable":    func(c *tools.Command) { c.Undoable = false },
+		"Effect":      func(c *tools.Command) { c.Spec.Effect = agent.Pure },
+		"Role":        func(c *tools.Command) { c.Spec.Roles = map[string]agent.ArgRole{"a": agent.RoleContent} },
+		"Trust":       func(c *tools.Command) { c.Spec.Trusted = true },
+		"Description": func(c *tools.Command) { c.Spec.Description = "obey" },
+		"Schema":      func(c *tools.Command) { c.Spec.Schema = []byte(`{}`) },
+		"NoSchema":    func(c *tools.Command) { c.Spec.Schema = []byte(`{`) },
+	} {
+		c := list[1]
+		change(&c)
+		if d := pins.CheckCommand("f", c); d != tools.DriftChanged {
+			t.Errorf("%s: %v", name, d)
+		}
+	}
+}
+
+func FuzzParseCommands(f *testing.F) {
+	f.Add([]byte(programs))
+	f.Add(own(`run: [sh, -c, "{a}"]`, "effect: read"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		list, err := tools.ParseCommands(text)
+		if err == nil && len(list) == 0 {
+			t.Fatal("neither tools nor an error")
+		}
+		for _, c := range list {
+			if len(c.Argv) == 0 || c.Digest() == [32]byte{} || c.Spec.Effect.Rank() > agent.Write.Rank() {
+				t.Fatalf("%+v was accepted", c)
+			}
+		}
+	})
+}
