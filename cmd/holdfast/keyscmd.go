@@ -4,9 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +15,7 @@ import (
 func signFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "sign-key", Usage: "sign the ledger with the key in `FILE` at the end", EnvVars: []string{"HOLDFAST_SIGN_KEY"}},
-		&cli.StringFlag{Name: "anchor", Usage: "add a copy of each signed note to `FILE`, best on another machine or owned by another user", EnvVars: []string{"HOLDFAST_ANCHOR"}},
+		&cli.StringSliceFlag{Name: "anchor", Usage: "give a copy of each signed note to `PLACE`: a file, syslog[:SOCKET], or unix:SOCKET; may be repeated", EnvVars: []string{"HOLDFAST_ANCHOR"}},
 	}
 }
 
@@ -101,47 +99,4 @@ func readKey(path string) (note.Signer, string, error) {
 		return nil, "", bad(errors.New("the file holds no signing key")) // the cause would show its text
 	}
 	return s, vkey, nil
-}
-
-// anchorTo returns what adds a copy of a note to the file, nil for no file. Notes in it
-// are separated by a line of dashes.
-func anchorTo(path string) func([]byte) (string, error) {
-	if path == "" {
-		return nil
-	}
-	return func(n []byte) (string, error) {
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
-		if err != nil {
-			return "", err
-		}
-		_, err = f.Write(append(n, anchorLine+"\n"...))
-		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-			return "", err
-		}
-		abs, err := filepath.Abs(path)
-		return abs, err
-	}
-}
-
-const anchorLine = "----"
-
-// readAnchor reads the notes of an anchor file. What comes last and is not whole is
-// left out: a machine may have stopped while it was written.
-func readAnchor(path string) ([][]byte, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &failure{exitUsage, fmt.Errorf("read anchor: %w", err), "give the file that --anchor was given when the ledger was signed"}
-	}
-	if err != nil {
-		return nil, usage(fmt.Errorf("read anchor: %w", err))
-	}
-	parts := strings.Split(string(b), "\n"+anchorLine+"\n")
-	var out [][]byte
-	for _, p := range parts[:len(parts)-1] {
-		out = append(out, []byte(p+"\n"))
-	}
-	if len(out) == 0 {
-		return nil, usage(fmt.Errorf("read anchor: %s holds no note", path))
-	}
-	return out, nil
 }

@@ -19,7 +19,7 @@ func logCommand(t *terminal) *cli.Command {
 	asJSON := &cli.BoolFlag{Name: "json", Usage: "as JSON lines"}
 	return &cli.Command{
 		Name:  "log",
-		Usage: "read, verify, sign, merge and redact the ledger",
+		Usage: "read, verify, sign, merge, rotate and redact the ledger",
 		Subcommands: []*cli.Command{
 			{
 				Name: "ls", Usage: "list the runs, oldest first",
@@ -41,7 +41,7 @@ func logCommand(t *terminal) *cli.Command {
 					&cli.StringFlag{Name: "html", Usage: "write a page to `FILE`, - for standard output"}},
 				Action: func(c *cli.Context) error { return logShow(c, t) },
 			},
-			logTailCommand(t), logGrepCommand(t), logVerifyCommand(t), logSignCommand(t), logMergeCommand(t), logRedactCommand(t),
+			logTailCommand(t), logGrepCommand(t), logVerifyCommand(t), logSignCommand(t), logMergeCommand(t), logRotateCommand(t), logRedactCommand(t),
 		},
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -24,7 +23,7 @@ func logVerifyCommand(t *terminal) *cli.Command {
 		CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
 		Flags: []cli.Flag{ledgerFlag(),
 			&cli.StringSliceFlag{Name: "key", Usage: "a verifier `KEY`, or a file with one; may be repeated"},
-			&cli.StringSliceFlag{Name: "anchor", Usage: "a `FILE` of notes kept elsewhere; may be repeated"},
+			&cli.StringSliceFlag{Name: "anchor", Usage: "a `FILE` of notes kept elsewhere, or a log of the system; may be repeated"},
 			&cli.DurationFlag{Name: "require-anchor", Usage: "fail unless a note kept elsewhere is not older than `AGE`"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "list every fault that was kept"}},
 		Action: func(c *cli.Context) error { return logVerify(c, t) },
@@ -101,47 +100,4 @@ func outsideKnowledge(c *cli.Context) (ledger.VerifyOptions, error) {
 		return o, usage(errors.New("--anchor needs --key: without one no note can be believed"))
 	}
 	return o, nil
-}
-
-func logSignCommand(t *terminal) *cli.Command {
-	return &cli.Command{
-		Name: "sign", Usage: "sign the ledger as it is now",
-		Description: "Signs the root over all heads, which covers every run up to here, stores the note in the ledger and\n" +
-			"adds a copy to the --anchor file. Rows that the copy covers can then not be replaced unseen.\n\n" +
-			"Example:\n  holdfast log sign --sign-key ops.key --anchor /mnt/records/notes",
-		CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
-		Flags:              append(signFlags(), ledgerFlag()),
-		Action: func(c *cli.Context) error {
-			if c.String("sign-key") == "" {
-				return usage(errors.New("no key; give one by --sign-key"))
-			}
-			if _, err := os.Stat(c.String("ledger")); err != nil {
-				return &failure{exitLedger, fmt.Errorf("open ledger: %w", err), "nothing has been recorded yet, or give it with --ledger FILE"}
-			}
-			l, err := openLedger(c, c.String("ledger"))
-			if err != nil {
-				return err
-			}
-			defer l.Close()
-			cp, err := signLedger(c, l)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(t.out, "signed to head %d\n%s", cp.N, cp.Note)
-			return nil
-		},
-	}
-}
-
-// signLedger makes a checkpoint with the key and the anchor that the flags name.
-func signLedger(c *cli.Context, l *ledger.Ledger) (ledger.Checkpoint, error) {
-	by, _, err := readKey(c.String("sign-key"))
-	if err != nil {
-		return ledger.Checkpoint{}, err
-	}
-	cp, err := l.Sign(context.WithoutCancel(c.Context), by, anchorTo(c.String("anchor")))
-	if err != nil {
-		return cp, ledgerFailure(err)
-	}
-	return cp, nil
 }

@@ -18,7 +18,7 @@ func (l *Ledger) Amend(ctx context.Context, run string) (*Run, error) {
 		r.Close()
 		err = fmt.Errorf("%w: the run has not ended", ErrRefused)
 	}
-	if errors.Is(err, errImported) {
+	if errors.Is(err, ErrImported) {
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if err != nil {

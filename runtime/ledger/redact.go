@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -33,14 +35,36 @@ const minCopied = 8
 // Digests stay, so the chain holds. The run cannot go on from what was erased. Errors
 // wrap ErrOwned while the run has an owner.
 func (l *Ledger) Redact(ctx context.Context, run string, seq int64, who, reason string) (Redaction, error) {
-	red, err := l.redact(ctx, run, seq, who, reason)
+	red, err := l.redact(ctx, run, choice{seq: seq}, who, reason)
 	if err != nil {
 		return red, fail("redact run", hintFor(err), classify(err))
 	}
 	return red, nil
 }
 
-func (l *Ledger) redact(ctx context.Context, run string, seq int64, who, reason string) (Redaction, error) {
+// RedactMedia erases the content of a run's blobs of the given media, of all without any,
+// and records it as Redact does. A run without such content is left as it is: the
+// Redaction then has no Blobs and no Seq.
+func (l *Ledger) RedactMedia(ctx context.Context, run string, media []string, who, reason string) (Redaction, error) {
+	red, err := l.redact(ctx, run, choice{media: media}, who, reason)
+	if errors.Is(err, errNothing) {
+		return red, nil
+	}
+	if err != nil {
+		return red, fail("redact run", hintFor(err), classify(err))
+	}
+	return red, nil
+}
+
+// choice says which blobs of a run are erased.
+type choice struct {
+	seq   int64    // those of one event with their copies, and all tokens; 0 for all
+	media []string // only of these, if any
+}
+
+var errNothing = errors.New("the run holds nothing to erase")
+
+func (l *Ledger) redact(ctx context.Context, run string, what choice, who, reason string) (Redaction, error) {
 	r, _, err := l.reopen(ctx, run)
 	if err != nil {
 		return Redaction{}, err
@@ -50,15 +74,15 @@ func (l *Ledger) redact(ctx context.Context, run string, seq int64, who, reason 
 	if err != nil {
 		return Redaction{}, err
 	}
-	if seq < 0 || seq > int64(len(events)) {
-		return Redaction{}, fmt.Errorf("run has no event %d", seq)
+	if what.seq < 0 || what.seq > int64(len(events)) {
+		return Redaction{}, fmt.Errorf("run has no event %d", what.seq)
 	}
 	red := Redaction{Run: r.ID()}
 	body := &agent.Redacted{Who: who}
 	erase := map[[32]byte]bool{}
 	for _, e := range events {
 		hit := false
-		for _, b := range toErase(events, seq, e) {
+		for _, b := range what.of(events, e) {
 			if !erase[b.Digest] {
 				erase[b.Digest], hit = true, true
 				red.Bytes += int64(len(b.Data))
@@ -69,8 +93,11 @@ func (l *Ledger) redact(ctx context.Context, run string, seq int64, who, reason 
 			red.Events = append(red.Events, e.Seq)
 		}
 	}
-	if red.Blobs = len(body.Digests); red.Blobs == 0 {
-		return red, fmt.Errorf("event %d of the run holds nothing to erase", seq)
+	if red.Blobs = len(body.Digests); red.Blobs == 0 && what.seq > 0 {
+		return red, fmt.Errorf("event %d: %w", what.seq, errNothing)
+	}
+	if red.Blobs == 0 {
+		return red, errNothing
 	}
 	if reason != "" {
 		body.Reason = agent.Text(reason)
@@ -79,18 +106,19 @@ func (l *Ledger) redact(ctx context.Context, run string, seq int64, who, reason 
 	return red, err
 }
 
-// toErase lists the blobs of e to erase because of event seq, or all with seq 0. What
-// was erased before is left out, as is the reason of an earlier redaction.
-func toErase(events []agent.Event, seq int64, e agent.Event) (out []*agent.Blob) {
+// of lists the blobs of e to erase. What was erased before is left out, as is the reason
+// of an earlier redaction.
+func (k choice) of(events []agent.Event, e agent.Event) (out []*agent.Blob) {
 	if e.Body.Kind() == "redact" {
 		return nil
 	}
 	var texts [][]byte
-	if seq > 0 {
-		texts = spellings(events[seq-1].Body)
+	if k.seq > 0 {
+		texts = spellings(events[k.seq-1].Body)
 	}
 	_ = eachBlob(e.Body, func(b *agent.Blob) error { // cannot fail
-		if b.Data != nil && (seq == 0 || e.Seq == seq || isTokens(b) || holdsAny(b.Data, texts)) {
+		chosen := len(k.media) == 0 || slices.Contains(k.media, b.Media)
+		if b.Data != nil && chosen && (k.seq == 0 || e.Seq == k.seq || isTokens(b) || holdsAny(b.Data, texts)) {
 			out = append(out, b)
 		}
 		return nil

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// errImported means a run was recorded in another ledger: its chain goes on only there.
-var errImported = errors.New("run was imported: it goes on in the ledger that recorded it")
+// ErrImported means a run was recorded in another ledger: its chain goes on only there.
+var ErrImported = errors.New("run was imported: it goes on in the ledger that recorded it")
 
 // reopen becomes the owner of a run that nobody writes, whether it ended or not, and
 // checks its chain and rules to the end. It returns what they noted.
@@ -39,7 +39,7 @@ func (r *Run) catchUp(ctx context.Context) (*rules, error) {
 		return nil, err
 	}
 	if r.row = rd.row; !bytes.Equal(r.row.origin, r.l.meta.ledger) {
-		return nil, errImported
+		return nil, ErrImported
 	}
 	seen, err := r.replay(ctx, rd)
 	if err != nil {
