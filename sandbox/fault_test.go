@@ -89,27 +89,64 @@ func fail(plan []byte, i int) []byte {
 }
 
 // TestEveryStepFailsClosed lets operation i fail, for every i: the tool never
-// runs, and the error names the step.
+// runs, and the error names the step. Between them the calls have every
+// operation there is; one that no plan holds must have a reason.
 func TestEveryStepFailsClosed(t *testing.T) {
-	t.Run("AsConfigured", func(t *testing.T) { everyStepFailsClosed(t, open(t, sandbox.Config{})) })
+	met, groups := map[stage.Code]bool{}, false
+	plain := open(t, sandbox.Config{})
+	t.Run("AsConfigured", func(t *testing.T) { everyStepFailsClosed(t, plain, trace, met) })
+	t.Run("WithEverything", func(t *testing.T) { everyStepFailsClosed(t, plain, laden, met) })
 	t.Run("InControlGroups", func(t *testing.T) {
-		open(t, sandbox.Config{})
 		r, err := sandbox.New(t.Context(), sandbox.Config{RequireCgroup: true})
 		if err != nil {
 			t.Skipf("UNTESTED(%v)", err)
 		}
 		defer r.Close()
-		everyStepFailsClosed(t, r)
+		groups = true
+		everyStepFailsClosed(t, r, trace, met)
 	})
+	f := plain.Facts()
+	lacking := map[string]bool{ // on this machine, or in all but a cell that is prepared ahead
+		"JOIN": !groups, "SETID": f.UID != 0, "PIDMAX": !f.PIDMax, "TIMENS": !f.TimeNS, "LANDLOCK": !f.Landlock,
+		"OVERLAY": !f.Overlay, "BARRIER": true,
+	}
+	for c, name := range stage.Codes() {
+		if !met[c] && !lacking[name] {
+			t.Errorf("%s was in no plan, so nobody knows what its failure does", name)
+		}
+	}
 }
 
-func everyStepFailsClosed(t *testing.T, r *sandbox.Runner) {
+// laden is a call with everything a Spec can ask for.
+func laden(t *testing.T) (sandbox.Spec, func() bool) {
+	s, ran := trace(t)
+	file := filepath.Join(realDir(t), "f")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	im, err := image()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Mounts = []sandbox.Mount{{Source: realDir(t), Target: "/opt/tree", Exec: true}, {Source: file, Target: "/opt/file"}}
+	s.Profile, s.Grants = sandbox.Strict, sandbox.Grants{Decision: "d", Write: true}
+	s.Dir, s.Stdin = sandbox.WorkDir, []byte("in")
+	s.Helper, s.Argv = im, []string{victim, "leave", "ran"}
+	return s, ran
+}
+
+func init() {
+	attempts["leave"] = func(a []string) string { return name(os.WriteFile(a[0], nil, 0o644)) }
+}
+
+func everyStepFailsClosed(t *testing.T, r *sandbox.Runner, call func(*testing.T) (sandbox.Spec, func() bool), met map[stage.Code]bool) {
 	var codes []stage.Code
 	for i := 0; codes == nil || i < len(codes); i++ {
-		s, ran := trace(t)
+		s, ran := call(t)
 		r.Rewrite(func(p []byte) []byte { codes = ops(p); return fail(p, i) })
 		rec := &recorder{}
 		_, err := r.Run(t.Context(), s, rec)
+		met[codes[i]] = true
 		e, ok := errors.AsType[*sandbox.SetupError](err)
 		if !ok || e.Index != i || e.Op != codes[i].String() || e.Errno != syscall.ECANCELED {
 			t.Errorf("op %d %v: got %v", i, codes[i], err)
@@ -126,7 +163,7 @@ func everyStepFailsClosed(t *testing.T, r *sandbox.Runner) {
 	}
 	// control: untouched, it runs
 	r.Rewrite(nil)
-	s, ran := trace(t)
+	s, ran := call(t)
 	if _, err := r.Run(t.Context(), s, &recorder{}); err != nil || !ran() {
 		t.Fatalf("control: %v, ran %v", err, ran())
 	}

@@ -21,8 +21,8 @@ func processRows() []Row {
 		{ID: "PR01", Try: "see, kill, open processes outside; kill(-1)", Expect: "the cell's own only", Layers: "N L", Quick: true,
 			test: func(b *bench) error {
 				me := fmt.Sprint(os.Getpid())
-				return b.expect(sandbox.Spec{}, want{do("pids"), "1|2"}, want{do("kill", me, "0"), "ESRCH"}, want{do("sys", "pidfd_open", me, "0"), "ESRCH"},
-					want{do("foreign", me), gone}, want{do("kill", "-1", "0"), "ESRCH|EPERM|ok"})
+				return b.expect(sandbox.Spec{}, want{do("kill", me, "0"), "ESRCH"}, want{do("sys", "pidfd_open", me, "0"), "ESRCH"},
+					want{do("pids"), "1|2"}, want{do("foreign", me), gone}, want{do("kill", "-1", "0"), "ESRCH|EPERM|ok"})
 			}},
 		{ID: "PR02", Try: "ptrace, process_vm_*, memory of process 1", Expect: "EPERM, ENOENT or EACCES", Layers: "S M C", Quick: true,
 			test: steps(want{do("calls", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp"), denied},
