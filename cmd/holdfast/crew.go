@@ -10,7 +10,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/holdfast-run/holdfast/inference"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 )
@@ -19,7 +18,7 @@ import (
 type crew struct {
 	*site
 	model   *loadedModel
-	session *inference.Session
+	session modelSession
 	judge   loop.Judge
 	limits  agent.Limits
 }

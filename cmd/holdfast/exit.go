@@ -9,6 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/holdfast-run/holdfast/inference/remote"
+	"github.com/holdfast-run/holdfast/models"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/sandbox"
@@ -85,7 +87,27 @@ func (s silent) Error() string { return fmt.Sprintf("exit %d", s.code) }
 func usage(err error) error { return &failure{exitUsage, err, "see holdfast --help"} }
 
 func modelFailure(err error) error {
-	return &failure{exitModel, err, "give a GGUF file with -m FILE, or none for the embedded reference model"}
+	f := &failure{exitModel, err, "give a GGUF file with -m FILE, or none for the embedded reference model"}
+	if errors.Is(err, models.ErrDigest) {
+		f.code = exitDigest
+	}
+	if h := modelHint(err); h != "" {
+		f.hint = h
+	}
+	return f
+}
+
+// modelHint is what the packages of models say can be done.
+func modelHint(err error) string {
+	var file *models.Error
+	var server *remote.Error
+	switch {
+	case errors.As(err, &file):
+		return file.Hint
+	case errors.As(err, &server):
+		return server.Hint
+	}
+	return ""
 }
 
 func ledgerFailure(err error) error { return &failure{exitLedger, err, ""} }
@@ -107,6 +129,8 @@ func exitCode(err error) int {
 		return exitSandbox
 	case errors.Is(err, agent.ErrContext):
 		return exitContext
+	case errors.As(err, new(*remote.Error)):
+		return exitModel
 	}
 	return exitInternal
 }
@@ -121,7 +145,7 @@ func hint(err error) string {
 	case errors.As(err, &f):
 		return f.hint
 	}
-	return ""
+	return modelHint(err)
 }
 
 // statusCode maps how a run ended to its exit code.

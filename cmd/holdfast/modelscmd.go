@@ -2,46 +2,46 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/holdfast-run/holdfast/inference/remote"
 	"github.com/holdfast-run/holdfast/models"
 	"github.com/holdfast-run/holdfast/runtime/frame"
 )
 
-// modelFile is a model that was found and whose header was checked, with its digest.
+// modelFile is a model that is open and was read whole: its header was checked, and its
+// digest is that of its name where the name stands for one.
 type modelFile struct {
-	models.Location
-	image  []byte // of the embedded model
+	*models.File
 	info   models.Info
 	digest string
 }
 
-// openModel finds a model and checks its header before anything maps it.
+// openModel finds a model and checks it before anything maps it. Close it.
 func openModel(ctx context.Context, name string) (*modelFile, error) {
+	if remote.Named(name) {
+		return nil, usage(fmt.Errorf("open model %s: it is on a server, so that there is no file to read", inertLine(name, 80)))
+	}
 	loc, err := models.DefaultStore(os.Getenv).Find(name)
 	if err != nil {
 		return nil, modelFailure(err)
 	}
-	f := &modelFile{Location: loc}
-	if loc.Embedded {
-		if f.image, err = models.Reference(); err != nil {
-			return nil, modelFailure(err)
-		}
-		sum := sha256.Sum256(f.image)
-		f.digest = hex.EncodeToString(sum[:])
-		f.info, err = models.DescribeReference()
-	} else if f.info, err = models.Describe(loc.Path); err == nil {
-		f.digest, err = models.Digest(ctx, loc.Path, nil)
+	file, err := loc.Open()
+	if err != nil {
+		return nil, modelFailure(err)
+	}
+	f := &modelFile{File: file}
+	if f.info, err = file.Describe(); err == nil {
+		f.digest, err = file.Sum(ctx, nil)
 	}
 	if err != nil {
+		file.Close()
 		return nil, modelFailure(err)
 	}
 	return f, nil
@@ -50,17 +50,20 @@ func openModel(ctx context.Context, name string) (*modelFile, error) {
 func modelsCommand(t *terminal) *cli.Command {
 	return &cli.Command{
 		Name:  "models",
-		Usage: "list, describe and verify model files",
+		Usage: "list, import, describe, verify and remove model files",
 		Subcommands: []*cli.Command{
 			{
-				Name: "ls", Usage: "list the embedded model and those of the store",
-				Description:        "Example:\n  holdfast models ls",
+				Name: "ls", Usage: "list the embedded model, those of the store and those that Ollama has pulled",
+				Description: "Prints name, SHA-256, size and place. A digest is what the name stands for; `verify` reads the file.\n\n" +
+					"Examples:\n  holdfast models ls\n  OLLAMA_MODELS=/data/ollama holdfast models ls --json",
 				CustomHelpTemplate: helpWithExits(exitDone, exitModel),
+				Flags:              []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object a line"}},
 				Action:             func(c *cli.Context) error { return listModels(c, t) },
 			},
+			importModelCommand(t), removeModelCommand(t),
 			{
 				Name: "show", Usage: "describe a model", ArgsUsage: "[MODEL]",
-				Description: "MODEL is a GGUF file, a name in the store, or the embedded reference model if not given.\n\n" +
+				Description: "MODEL is a GGUF file, a name in the store, ollama:NAME, or the embedded reference model if not given.\n\n" +
 					"Examples:\n  holdfast models show\n  holdfast models show model.gguf",
 				CustomHelpTemplate: helpWithExits(exitDone, exitModel),
 				Flags:              []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
@@ -85,27 +88,12 @@ func modelsCommand(t *terminal) *cli.Command {
 	}
 }
 
-func listModels(c *cli.Context, t *terminal) error {
-	list, err := models.DefaultStore(os.Getenv).List()
-	if err != nil {
-		return modelFailure(err)
-	}
-	w := tabwriter.NewWriter(t.out, 0, 4, 2, ' ', 0)
-	for _, l := range list {
-		where := l.Path
-		if l.Embedded {
-			where = "embedded"
-		}
-		fmt.Fprintf(w, "%s\t%s\n", inertLine(l.Name, 80), inertLine(where, 200))
-	}
-	return w.Flush()
-}
-
 func showModel(c *cli.Context, t *terminal) error {
 	f, err := openModel(c.Context, c.Args().First())
 	if err != nil {
 		return err
 	}
+	defer f.Close()
 	i := f.info
 	if c.Bool("json") {
 		return json.NewEncoder(t.out).Encode(struct {
@@ -150,26 +138,10 @@ func verifyModel(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	if want := c.Args().Get(1); want != "" {
-		if f.Embedded {
-			err = sameDigest(f.digest, want)
-		} else {
-			err = models.Verify(c.Context, f.Path, want)
-		}
-		if errors.Is(err, models.ErrDigest) {
-			return &failure{exitDigest, err, ""}
-		}
-		if err != nil {
-			return modelFailure(err)
-		}
+	defer f.Close()
+	if want := strings.ToLower(strings.TrimPrefix(c.Args().Get(1), "sha256:")); want != "" && want != f.digest {
+		return &failure{exitDigest, fmt.Errorf("verify model %s: %w: it is %s", inertLine(f.Name, 80), models.ErrDigest, f.digest), ""}
 	}
 	fmt.Fprintf(t.out, "ok  %s  %s\n", f.digest, inertLine(f.Name, 80))
-	return nil
-}
-
-func sameDigest(got, want string) error {
-	if got != want && "sha256:"+got != want {
-		return fmt.Errorf("verify the embedded model: %w: it is %s", models.ErrDigest, got)
-	}
 	return nil
 }

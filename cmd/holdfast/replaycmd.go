@@ -154,6 +154,9 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 	if err != nil {
 		return false, &failure{exitUsage, fmt.Errorf("replay %s: %w", id, err), ""}
 	}
+	if p, err = p.served(player); err != nil {
+		return false, fmt.Errorf("replay %s: %w", id, err)
+	}
 	if was := player.Model().GGUF; was != p.model.used.GGUF {
 		if p.mode != replay.ModelOnly {
 			return false, &failure{exitDigest, fmt.Errorf("replay %s: it was made by the model with SHA-256 %.12s, this one has %.12s", id, was, p.model.used.GGUF),
@@ -196,6 +199,24 @@ func (p *repeater) open(c *cli.Context, id string, events []agent.Event, piece f
 		return nil, err
 	}
 	return replay.OpenBranch(events, past, s.Info.Relation == ledger.Resume, piece)
+}
+
+// served is the repeater of a run whose model is on a server. Its tokens are not on record,
+// so that no mode may say that they are the same; its labels were never calibrated.
+func (p *repeater) served(player *replay.Player) (*repeater, error) {
+	used := player.Model()
+	if _, ok := used.Served(); !ok {
+		return p, nil
+	}
+	switch p.mode {
+	case replay.Strict, replay.ModelOnly:
+		return nil, &failure{exitUsage, fmt.Errorf("compare tokens: %w", errNoTokens), "use --mode tools-recorded or decisions"}
+	case replay.Decisions:
+		q := *p
+		q.model.used, q.model.cuts = used, review.Uncalibrated()
+		return &q, nil
+	}
+	return p, nil
 }
 
 // gate is the judge as the run was started with it: the rules that were in force, the way

@@ -35,7 +35,7 @@ func ledgerFlag() cli.Flag {
 
 func modelFlag() cli.Flag {
 	return &cli.StringFlag{Name: "model", Aliases: []string{"m"}, EnvVars: []string{"HOLDFAST_MODEL"},
-		Usage: "GGUF `FILE` or name in the store; the embedded reference model if not given"}
+		Usage: "`MODEL`: a GGUF file, a name in the store, ollama:NAME (pulled by Ollama), ollama://NAME[@HOST] or openai://NAME[@HOST] (on a server); the embedded reference model if not given"}
 }
 
 func dirFlag() cli.Flag {
@@ -45,13 +45,13 @@ func dirFlag() cli.Flag {
 
 // engineFlags are those of commands that load a model.
 func engineFlags() []cli.Flag {
-	return []cli.Flag{
+	return append(serverFlags(),
 		modelFlag(),
 		&cli.IntFlag{Name: "ctx", Usage: "context window in `TOKENS`; 0 is the model's own, at most 8192", EnvVars: []string{"HOLDFAST_CTX"}},
 		&cli.IntFlag{Name: "gpu-layers", Usage: "`LAYERS` kept on a GPU; -1 is all that fit", EnvVars: []string{"HOLDFAST_GPU_LAYERS"}},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say what the engine does"},
 		&cli.IntFlag{Name: "threads", Usage: "`THREADS` of the engine; 0 is one per core", EnvVars: []string{"HOLDFAST_THREADS"}},
-	}
+	)
 }
 
 // loopFlags are those of commands that run an agent.

@@ -103,7 +103,13 @@ func pieces(c *cli.Context, t *terminal, events []agent.Event) (piece func(int32
 	if used == nil || used.GGUF == "" {
 		return nil, none
 	}
+	if _, served := used.Served(); served {
+		return nil, none // there are no tokens to show
+	}
 	f, err := openModel(c.Context, c.String("model"))
+	if err == nil {
+		f.Close()
+	}
 	if err != nil || f.digest != used.GGUF {
 		t.printf("tokens are shown by number: the run's model (sha256 %.16s) is not at hand; give it with -m\n", inert(used.GGUF))
 		return nil, none
@@ -170,7 +176,7 @@ func (b *pageBuilder) facts(e agent.Event) []fact {
 			{"limits", fmt.Sprintf("%d steps, %d tokens, %s", x.Limits.Steps, x.Limits.Tokens, x.Limits.Time)},
 			{"frames", inert(x.Frames)}, {"warnings", inert(strings.Join(x.Warnings, "; "))}}
 	case *agent.ModelUsed:
-		return []fact{{"model", inert(x.Name)}, {"model sha256", inert(x.GGUF)}}
+		return []fact{{"model", inert(x.Name)}, {"model is", modelName(x)}}
 	case *agent.RunEnd:
 		return []fact{{"ended", fmt.Sprintf("%s after %s, %s, %s", inert(string(x.Status)), count(x.Steps, "step"), count(x.Calls, "call"), count(x.Denials, "denial"))}}
 	}

@@ -208,6 +208,10 @@ func (b *pageBuilder) generated(e agent.Event, x *agent.GenEnd) pageItem {
 		it.Badge, it.BadgeClass = "error", "bad"
 		return it
 	}
+	if x.Told != nil {
+		it.Notes, it.Text = []string{toldWords(x.Told)}, b.text(x.Text)
+		return it
+	}
 	note := fmt.Sprintf("%d sampled, prompt of %d tokens, %d of them read anew", x.N, x.Cached+x.Evaluated, x.Evaluated)
 	if p, ok := meanProbability(x); ok {
 		note += fmt.Sprintf(", mean probability %.3f", p)

@@ -72,7 +72,7 @@ func (tl *timeline) header(e agent.Event) {
 func (tl *timeline) lines(e agent.Event) []string {
 	switch b := e.Body.(type) {
 	case *agent.ModelUsed:
-		return []string{"model    " + inertLine(b.Name, 60) + tl.t.style(styleDim, fmt.Sprintf("  sha256 %.16s, context %d", inert(b.GGUF), b.Ctx))}
+		return []string{"model    " + inertLine(b.Name, 60) + tl.t.style(styleDim, fmt.Sprintf("  %s, context %d", modelName(b), b.Ctx))}
 	case *agent.Said:
 		return tl.said(b)
 	case *agent.GenEnd:
@@ -157,6 +157,9 @@ func (tl *timeline) generated(e agent.Event, b *agent.GenEnd) []string {
 	}
 	if tl.gens[e.Ref] != agent.PurposeAgent {
 		return nil
+	}
+	if b.Told != nil {
+		return []string{tl.t.style(styleDim, "tokens   "+toldWords(b.Told))}
 	}
 	s := fmt.Sprintf("tokens   %d sampled of %d in context, %d read anew", b.N, b.N+b.Cached+b.Evaluated, b.Evaluated)
 	if p, ok := meanProbability(b); ok {

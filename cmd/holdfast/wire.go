@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/inference"
+	"github.com/holdfast-run/holdfast/inference/remote"
 	"github.com/holdfast-run/holdfast/models"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/frame"
@@ -24,42 +25,62 @@ import (
 
 // loadedModel is a model in memory, with what is recorded of it.
 type loadedModel struct {
-	engine *inference.Engine
+	engine modelEngine
 	used   agent.ModelUsed
 	cuts   review.Thresholds
 	notes  []string // warnings
 }
 
-// loadModel finds, checks and loads the model that the flags name.
+// loadModel finds, checks and loads the model that the flags name, or opens the server it
+// is on.
 func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
+	m, err := loadOrOpen(c, t)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range m.notes {
+		t.logger(false).Warn(n)
+	}
+	return m, nil
+}
+
+func loadOrOpen(c *cli.Context, t *terminal) (*loadedModel, error) {
+	if remote.Named(c.String("model")) {
+		return openServed(c)
+	}
 	f, err := openModel(c.Context, c.String("model"))
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
 	p := newProgress(t, "loading "+f.Name)
 	opt := inference.Options{Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"), Threads: threads(c.Int("threads"), f.info),
 		Progress: func(done float32) bool { p.set(done); return true }}
 	if c.Bool("verbose") {
 		opt.Logger = t.logger(true)
 	}
-	var engine *inference.Engine
-	if f.Embedded {
-		engine, err = inference.OpenBytes(c.Context, f.image, opt)
-	} else {
-		engine, err = inference.Open(c.Context, f.Path, opt)
-	}
+	engine, err := loadFile(c.Context, f, opt)
 	p.done()
 	if err != nil {
 		return nil, modelFailure(fmt.Errorf("load model %s: %w", f.Name, err))
 	}
 	info := engine.Info()
-	m := &loadedModel{engine: engine, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: f.Name,
+	m := &loadedModel{engine: loadedEngine{engine}, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: f.Name,
 		Engine: info.Build, Ctx: info.Context, Detail: agent.JSON(info)}}
 	m.cuts, m.notes = thresholds(f.info)
-	for _, n := range m.notes {
-		t.logger(false).Warn(n)
-	}
 	return m, nil
+}
+
+// loadFile loads the very file that was checked.
+func loadFile(ctx context.Context, f *modelFile, opt inference.Options) (*inference.Engine, error) {
+	if !f.Embedded {
+		return inference.Open(ctx, f.LoadPath(), opt)
+	}
+	image, err := f.Image()
+	if err != nil {
+		return nil, err
+	}
+	return inference.OpenBytes(ctx, image, opt)
 }
 
 // threads is the number of threads for a model. Those of a small model spend their time

@@ -279,7 +279,8 @@ func (w *atifWriter) metrics(g *Gen) *ATIFMetrics {
 	if g.Erased || g.Hidden {
 		return &ATIFMetrics{Extra: w.extra(map[string]bool{"withheld": true})}
 	}
-	n, p, cached := int64(len(g.IDs)), int64(len(g.Prompt)), int64(g.Cached)
+	p, n := g.counts()
+	cached := int64(g.Cached)
 	m := &ATIFMetrics{Prompt: &p, Completion: &n, Cached: &cached, PromptIDs: wide(g.Prompt), CompletionIDs: wide(g.IDs)}
 	x := struct {
 		Total    int64        `json:"total_tokens"`
@@ -305,6 +306,14 @@ func (w *atifWriter) metrics(g *Gen) *ATIFMetrics {
 	}
 	m.Extra = w.extra(x)
 	return m
+}
+
+// counts is the number of tokens read and written, by the server's word where it gave none.
+func (g *Gen) counts() (prompt, output int64) {
+	if g.Told != nil {
+		return int64(g.Told.Prompt), int64(g.Told.Output)
+	}
+	return int64(len(g.Prompt)), int64(len(g.IDs))
 }
 
 func wide(v []int32) []int64 {
@@ -340,7 +349,8 @@ func (w *atifWriter) finish(o RewardOptions) {
 	var prompt, completion, cached int64
 	for _, s := range t.Steps {
 		if s.Gen != nil {
-			prompt, completion, cached = prompt+int64(len(s.Gen.Prompt)), completion+int64(len(s.Gen.IDs)), cached+int64(s.Gen.Cached)
+			p, n := s.Gen.counts()
+			prompt, completion, cached = prompt+p, completion+n, cached+int64(s.Gen.Cached)
 		}
 	}
 	steps := int64(len(w.d.Steps))

@@ -141,6 +141,10 @@ func (x *exporter) of(t *Trajectory) ([]row, error) {
 	case "sharegpt":
 		return x.sharegpt(t)
 	case "tokens":
+		if _, served := t.Model.Served(); served {
+			x.lose("the model ran on a server, which gives no tokens")
+			return nil, nil
+		}
 		if x.o.Role == "review" {
 			return x.reviewRows(t)
 		}

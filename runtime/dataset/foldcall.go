@@ -70,6 +70,7 @@ func (f *folder) genEnd(e agent.Event, b *agent.GenEnd) error {
 	}
 	g.EndSeq, g.At, g.Text, g.Cached, g.Evaluated = e.Seq, e.At, b.Text.String(), b.Cached, b.Evaluated
 	g.Finish, g.Probs, g.PrefillUS, g.GenUS, g.Error = b.Finish, b.Probs, b.PrefillUS, b.GenUS, b.Error.String()
+	g.Told = b.Told
 	g.Erased = erased(b.Prompt, b.IDs, b.Raw, b.Sampled, b.Forced, b.Text)
 	if g.Erased {
 		return nil

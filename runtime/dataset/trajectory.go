@@ -51,6 +51,7 @@ type Gen struct {
 	Raw, Sampled []float32
 	Forced       []bool
 	Text         string
+	Told         *agent.TokenCount // of a model on a server, which gives no tokens: what it counted
 	Cached       int
 	Evaluated    int
 	Finish       agent.Finish

@@ -56,7 +56,7 @@ func (g *gen) recorded() (agent.Turn, error) {
 	ids := ints(b.IDs)
 	t := agent.Turn{Text: b.Text.String(), Probs: b.Probs, Parse: agent.ParseClean, Tokens: agent.TokenRecord{
 		Prompt: ints(b.Prompt), Output: ids, Raw: floats(b.Raw), Sampled: floats(b.Sampled), Forced: bits(b.Forced, len(ids)),
-		Cached: b.Cached, Evaluated: b.Evaluated, Finish: b.Finish, Temp: g.start.Temp, Seed: g.start.Seed,
+		Told: b.Told, Cached: b.Cached, Evaluated: b.Evaluated, Finish: b.Finish, Temp: g.start.Temp, Seed: g.start.Seed,
 	}}
 	if g.turn == nil { // a fork under a grammar: its text is its answer
 		if t.Answer = t.Text; b.Finish == agent.FinishLength {
