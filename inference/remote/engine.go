@@ -89,6 +89,7 @@ type Engine struct {
 	back   backend
 	shield *shield
 	info   Info
+	plain  bool // the server refuses to list log-probabilities, so none are asked for
 }
 
 // Open connects to the server, asks what the model is, and tries whether it holds an
@@ -111,6 +112,8 @@ func Open(ctx context.Context, a Address, o Options) (*Engine, error) {
 	} else {
 		e.back = &openAI{wire: w}
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, openTime, fmt.Errorf("%w: it was not ready within %v", ErrSilent, openTime))
+	defer cancel()
 	info, specials, err := e.back.describe(ctx)
 	if err != nil {
 		return nil, &Error{Op: op, Hint: hintOf(err), Err: ended(ctx, err)}
@@ -183,18 +186,27 @@ func missing(i Info) []string {
 	return list
 }
 
+// openTime bounds the questions of Open, the loading of the model among them.
+const openTime = 15 * time.Minute
+
+// The question of obeys has what the schema of a verdict has.
 const (
-	probeSchema = `{"type":"object","properties":{"reason":{"type":"string","enum":["probe"]},"label":{"type":"string","enum":["benign"]}},"required":["reason","label"],"additionalProperties":false}`
+	probeSchema = `{"type":"object","properties":{"reason":{"type":"string","minLength":1,"maxLength":40},"label":{"type":"string","enum":["benign"]}},"required":["reason","label"],"additionalProperties":false}`
 	probeText   = "Answer with the label benign."
 	probeTokens = 48
 )
 
-// obeys has a small question answered under a schema that leaves one answer, and reports
-// whether log-probabilities come with it.
+// obeys has a small question answered under a schema, and reports whether log-probabilities
+// come with it. A server that refuses to list them is asked without.
 func (e *Engine) obeys(ctx context.Context) (probs bool, err error) {
 	labels := []string{agent.Benign.String(), agent.Sensitive.String(), agent.Malicious.String()}
 	t, err := e.Generate(ctx, agent.Request{Purpose: agent.PurposeLabel, Schema: probeSchema, LabelPrefix: `"label": "`,
 		Labels: labels, MaxTokens: probeTokens, Messages: []agent.Message{{Role: agent.User, Text: probeText}}})
+	var s *statusError
+	if errors.As(err, &s) && s.code >= 400 && s.code < 500 && !e.plain {
+		e.plain = true
+		return e.obeys(ctx)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -226,7 +238,7 @@ func (e *Engine) generate(ctx context.Context, r agent.Request) (agent.Turn, err
 	if r.Schema != "" && r.Grammar != "" {
 		return agent.Turn{}, errors.New("both a schema and a grammar constrain the request")
 	}
-	q := question{schema: r.Schema, labels: len(r.Labels) > 0, most: r.MaxTokens, temp: r.Temp, seed: r.Seed}
+	q := question{schema: r.Schema, labels: len(r.Labels) > 0 && !e.plain, most: r.MaxTokens, temp: r.Temp, seed: r.Seed}
 	if q.most <= 0 {
 		q.most = e.opt.MaxTokens
 	}

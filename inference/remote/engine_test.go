@@ -319,6 +319,23 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// TestWithoutLogprobs asks a server that refuses requests for log-probabilities.
+func TestWithoutLogprobs(t *testing.T) {
+	good := obedient(nil)
+	s := serve(t, func(a modelserver.Asked) modelserver.Said {
+		if a.Labels {
+			return modelserver.Said{Status: 400, Raw: []byte(`{"error":{"message":"logprobs are not supported"}}`)}
+		}
+		return good(a)
+	})
+	e := open(t, remote.OpenAI, s, remote.Options{})
+	turn, err := e.Generate(t.Context(), agent.Request{Purpose: agent.PurposeReview, Messages: []agent.Message{told("go")},
+		Grammar: frame.VerdictGrammar, LabelPrefix: frame.LabelPrefix, Labels: []string{"benign", "sensitive", "malicious"}})
+	if err != nil || turn.Probs != nil || turn.Parse != agent.ParseClean || e.Info().LabelProbs || !strings.Contains(strings.Join(e.Info().Missing, " "), "no label probabilities") {
+		t.Errorf("turn %+v, %v, info %+v", turn, err, e.Info())
+	}
+}
+
 // TestCounts holds a server that undercounts to its text.
 func TestCounts(t *testing.T) {
 	text := strings.Repeat("word ", 200)

@@ -185,8 +185,8 @@ func (o *ollama) ask(ctx context.Context, q question) (reply, error) {
 	return a, nil
 }
 
-// request writes a question for Ollama. Every option that a Modelfile could set otherwise
-// is set.
+// request writes a question for Ollama. Every option of sampling that a Modelfile could set
+// otherwise is set; where the model stops is left to it.
 func (o *ollama) request(q question) (*api.ChatRequest, error) {
 	no := false
 	req := &api.ChatRequest{
@@ -194,7 +194,7 @@ func (o *ollama) request(q question) (*api.ChatRequest, error) {
 		Options: map[string]any{
 			"num_ctx": o.window, "num_predict": q.most, "num_keep": -1, "temperature": q.temp, "seed": int(q.seed & math.MaxInt32),
 			"top_k": 0, "top_p": 1.0, "min_p": 0.0, "typical_p": 1.0, "repeat_penalty": 1.0, "presence_penalty": 0.0,
-			"frequency_penalty": 0.0, "stop": []string{},
+			"frequency_penalty": 0.0,
 		},
 	}
 	if q.labels {

@@ -52,13 +52,23 @@ func breakUp(s string) string {
 	return s[:n] + " " + s[n:]
 }
 
-// cover returns a content without spellings of control tokens.
+// cover returns a content without spellings of control tokens. Breaking one may leave
+// another where they overlap, so it is done until nothing is left.
 func (h *shield) cover(s string) string {
-	if h.known != nil {
-		s = h.known.Replace(s)
+	for range maxRounds {
+		before := s
+		if h.known != nil {
+			s = h.known.Replace(s)
+		}
+		if s = marks.ReplaceAllStringFunc(s, breakUp); s == before {
+			return s
+		}
 	}
-	return marks.ReplaceAllStringFunc(s, breakUp)
+	return strings.NewReplacer("<", "(", ">", ")", "[", "(", "]", ")").Replace(s) // made to resist: no mark survives
 }
+
+// maxRounds is more than overlapping spellings need.
+const maxRounds = 8
 
 // coverJSON covers the strings of a JSON text, names of members included.
 func (h *shield) coverJSON(src []byte) (json.RawMessage, error) {

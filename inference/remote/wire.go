@@ -20,7 +20,7 @@ type wire struct {
 
 const (
 	smallAnswer = 1 << 20  // bytes of an answer about the server
-	vocabAnswer = 96 << 20 // bytes of one with a vocabulary
+	vocabAnswer = 48 << 20 // bytes of one with a vocabulary
 )
 
 // bounded gives ctx the bounds of a generation: room for the text of its tokens and for
