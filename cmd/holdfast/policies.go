@@ -69,6 +69,13 @@ func (p policyPlaces) sources() ([]policy.Source, error) {
 		if _, err := os.Lstat(name); name == "" || !need && errors.Is(err, os.ErrNotExist) {
 			return nil
 		}
+		if p.workspace != "" { // what tools can write speaks for the workspace alone
+			if in, err := within(name, p.workspace); err != nil {
+				return &failure{exitUsage, fmt.Errorf("read policy: %w", err), "mend or remove " + name}
+			} else if in {
+				l = policy.Workspace
+			}
+		}
 		return add(l, name, func() (*os.File, error) { return os.Open(name) })
 	}
 	system, err := policiesIn(p.system)

@@ -99,3 +99,39 @@ func TestPolicyLayers(t *testing.T) {
 		}
 	}
 }
+
+// TestPolicyInTheWorkspace wants a file that tools can write to speak for the workspace
+// alone, wherever it was named: it may ask and deny, and answers nothing.
+func TestPolicyInTheWorkspace(t *testing.T) {
+	dir := t.TempDir()
+	ws := filepath.Join(dir, "ws")
+	inside := put(t, filepath.Join(ws, "rules", "mine.yaml"), askMail)
+	link := filepath.Join(dir, "link.yaml")
+	if err := os.Symlink(inside, link); err != nil {
+		t.Fatal(err)
+	}
+	for name, at := range map[string]policyPlaces{
+		"Given":        {given: []string{inside}, workspace: ws},
+		"OfTheUser":    {user: inside, workspace: ws},
+		"ThroughALink": {given: []string{link}, workspace: ws},
+	} {
+		t.Run(name, func(t *testing.T) {
+			put(t, inside, askMail)
+			set, err := loadPolicies(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := set.Eval(policy.Facts{Tool: "send_mail", Args: "{}", Prompt: agent.Benign, Taint: agent.TaintClean}); len(r.Fired) != 1 || r.Fired[0].Rule.Layer != policy.Workspace {
+				t.Errorf("%+v", r.Fired)
+			}
+			put(t, inside, answerMail)
+			if _, err := loadPolicies(at); err == nil || !strings.Contains(err.Error(), "may only ask or deny") {
+				t.Errorf("a rule that answers: %v", err)
+			}
+		})
+	}
+	put(t, inside, askMail)
+	if set, err := loadPolicies(policyPlaces{given: []string{inside}, workspace: dir + "/../" + filepath.Base(dir) + "/ws/rules/.."}); err != nil || set.Rules()[len(set.Rules())-1].Layer != policy.Workspace {
+		t.Errorf("another spelling of the workspace: %v", err)
+	}
+}

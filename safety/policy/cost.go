@@ -13,6 +13,11 @@ import (
 // operation or ten characters looked at).
 const costLimit = 200_000
 
+// workspaceBudget bounds what all conditions of the workspace's file may cost together for
+// one call: whoever controls a workspace may stop work in it, and not by making a decision
+// take minutes.
+const workspaceBudget = 500_000
+
 // Bounds of what conditions may walk over; a call with more is denied.
 const (
 	maxSinks    = 4096
@@ -20,10 +25,10 @@ const (
 )
 
 // program makes a checked condition ready to run. Where no facts can make it dearer than
-// the limit, its cost is not counted while it runs.
-func program(env *cel.Env, checked *cel.Ast) (cel.Program, error) {
+// the limit, its cost is not counted while it runs, unless counted says so.
+func program(env *cel.Env, checked *cel.Ast, counted bool) (cel.Program, error) {
 	opts := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if est, err := env.EstimateCost(checked, sizes{}); err != nil || est.Max > costLimit {
+	if est, err := env.EstimateCost(checked, sizes{}); counted || err != nil || est.Max > costLimit {
 		opts = append(opts, cel.CostLimit(costLimit))
 	}
 	return env.Program(checked, opts...)

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,7 +31,7 @@ func (r *Rule) compile(env *cel.Env) error {
 	if word, of := unknownWord(checked); word != "" {
 		return fault("%q is not a value of %s", word, of)
 	}
-	p, err := program(env, checked)
+	p, err := program(env, checked, r.Layer == Workspace)
 	if err != nil {
 		return fault("%v", err)
 	}
@@ -92,11 +93,12 @@ func (s *Set) Eval(f Facts) Result {
 		return Result{Fired: []Fired{{Rule: r}}}
 	}
 	res := Result{Outcome: agent.Allow}
+	left := uint64(workspaceBudget)
 	for _, r := range s.rules {
 		if len(r.Tools) > 0 && !slices.Contains(r.Tools, f.Tool) || r.only != nil && !slices.Contains(r.only, f.Tool) {
 			continue
 		}
-		hit, err := r.fires(v, f)
+		hit, err := r.fires(v, f, &left)
 		if !hit && err == nil {
 			continue
 		}
@@ -110,20 +112,23 @@ func (s *Set) Eval(f Facts) Result {
 	return res
 }
 
-// fires evaluates the condition, at every better state where that matters.
-func (r *Rule) fires(v *view, f Facts) (bool, error) {
+var errBudget = errors.New("the workspace's rules cost too much together")
+
+// fires evaluates the condition, at every better state where that matters. left is what
+// the workspace's rules may still cost.
+func (r *Rule) fires(v *view, f Facts, left *uint64) (bool, error) {
 	if r.program == nil {
 		return true, nil
 	}
 	if !r.ordered {
-		return r.at(v)
+		return r.at(v, left)
 	}
 	all := true
 	for _, t := range cleaner(f.Taint) {
 		for _, p := range milder(f.Prompt) {
 			w := *v
 			w.taint, w.prompt = types.String(t.String()), types.String(p.String())
-			hit, err := r.at(&w)
+			hit, err := r.at(&w, left)
 			if err != nil {
 				return false, err
 			}
@@ -136,13 +141,23 @@ func (r *Rule) fires(v *view, f Facts) (bool, error) {
 	return all && r.Outcome == agent.Allow, nil
 }
 
-func (r *Rule) at(v *view) (hit bool, err error) {
+func (r *Rule) at(v *view, left *uint64) (hit bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("internal error: condition: %v", p)
 		}
 	}()
-	out, _, err := r.program.Eval(v)
+	if r.Layer == Workspace && *left == 0 {
+		return false, errBudget
+	}
+	out, details, err := r.program.Eval(v)
+	if r.Layer == Workspace {
+		spent := uint64(costLimit) // where it cannot be told, the most that one may cost
+		if n := details.ActualCost(); n != nil {
+			spent = *n
+		}
+		*left -= min(*left, spent)
+	}
 	if err != nil {
 		return false, err
 	}
