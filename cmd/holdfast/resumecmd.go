@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,6 +69,10 @@ func resumeRun(c *cli.Context, t *terminal) error {
 	case s.State == ledger.Ended:
 		return branchOff(c, t, s, past, ledger.Resume, 0)
 	}
+	if (s.Info.Relation == ledger.Fork || s.Info.Relation == ledger.Resume) && !slices.ContainsFunc(past, copied) {
+		return &failure{exitUsage, fmt.Errorf("resume %s: it was cut off while it branched off run %s", s.ID, s.Info.Parent),
+			"branch off that one again with holdfast fork"}
+	}
 	k, err := openCrew(c, t)
 	if err != nil {
 		return err
@@ -91,6 +96,12 @@ func resumeRun(c *cli.Context, t *terminal) error {
 	cfg.Recorder, cfg.Observe = rec, observer(c, t, rec.ID())
 	out, err := loop.Resume(c.Context, cfg, k.model.used, past)
 	return conclude(c, t, k.ledger, rec.ID(), out, changed(err))
+}
+
+// copied knows a message that a run took over from the one it branched off.
+func copied(e agent.Event) bool {
+	b, ok := e.Body.(*agent.Said)
+	return ok && b.Copied
 }
 
 // stoppedShort reports whether a run ended though its task may still be done.

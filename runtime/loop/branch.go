@@ -3,9 +3,11 @@ package loop
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/frame"
@@ -20,6 +22,9 @@ var errBranched = errors.New("past is used up")
 // nothing that ran is repeated, and nothing on the machine is turned back. Calls of the
 // last turn that had not been answered are told to the model as not run. A request that
 // was asked about must have been confirmed; that it was holds for the new run too.
+//
+// What a person confirmed holds for AnswerLifetime; after that, or where it is not known
+// when it was, the new run asks again.
 //
 // t.Prompt and t.Data are taken from the past. Limits count anew, except for steps.
 // Results are those of Run; an error that wraps ErrPast means nothing was recorded.
@@ -40,7 +45,7 @@ func Branch(ctx context.Context, c Config, t Task, past []agent.Event, at int) (
 	r.branch, r.past, r.texts, r.step, r.out = false, nil, nil, 0, Outcome{}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limits.Time, errTime)
 	defer cancel()
-	err = r.copied(ctx, t, conv, past)
+	err = r.copied(ctx, t, conv, past, r.confirmed && r.Now().Sub(confirmedAt(past)) > AnswerLifetime)
 	if err == nil {
 		err = r.steps(ctx, first)
 	}
@@ -68,10 +73,7 @@ func (r *run) follow(ctx context.Context, past []agent.Event, at int) error {
 	}
 	r.takeIn(kept)
 	r.branch = true
-	err = r.start(ctx, t)
-	if err == nil {
-		err = r.converse(ctx, t)
-	}
+	err = r.begin(ctx, t, kept)
 	var e *end
 	switch {
 	case errors.As(err, &e) && at > 0:
@@ -126,8 +128,103 @@ func (r *run) unanswered() {
 	}
 }
 
-// copied records what the new run begins with.
-func (r *run) copied(ctx context.Context, t Task, conv agent.Conversation, past []agent.Event) error {
+// begin takes a run from its first event on: as it was begun, or as it branched off.
+func (r *run) begin(ctx context.Context, t Task, past []agent.Event) error {
+	if slices.ContainsFunc(past, isCopy) {
+		first, err := r.regain(ctx, t, past)
+		if err != nil {
+			return err
+		}
+		return r.steps(ctx, first)
+	}
+	if err := r.start(ctx, t); err != nil {
+		return err
+	}
+	return r.converse(ctx, t)
+}
+
+// isCopy knows a message that a run took over from the one it branched off.
+func isCopy(e agent.Event) bool {
+	b, ok := e.Body.(*agent.Said)
+	return ok && b.Copied
+}
+
+// regain takes in what a run that branched off began with, from its own record and through
+// the code that recorded it. It returns the step to go on with.
+func (r *run) regain(ctx context.Context, t Task, past []agent.Event) (first int, err error) {
+	var conv agent.Conversation
+	first = 1
+	for i, e := range past {
+		switch b := e.Body.(type) {
+		case *agent.Said:
+			m, err := messageOf(b)
+			if err != nil {
+				return 0, fmt.Errorf("%w: message %d: %w", ErrPast, e.Seq, err)
+			}
+			conv = conv.With(m)
+			if m.Role == agent.Assistant && m.Origin.Source == agent.SourceModel {
+				first++
+			}
+		case *agent.Labelled:
+			r.prompt = b.Value
+		case *agent.Authorised:
+			r.authority = agent.Authority{Tools: b.Tools}
+		case *agent.Tainted: // the last that is copied
+			r.taint, r.confirmed = b.Value, r.prompt == agent.Sensitive // nothing branches off what was not confirmed
+			again := i+1 < len(past) && is[*agent.Judged]([32]byte{})(past[i+1]) && past[i+1].Body.(*agent.Judged).Code == expired
+			for _, e := range past[i:] {
+				if e.Step > 0 {
+					first = e.Step
+					break
+				}
+			}
+			return first, r.copied(ctx, t, conv, past, again)
+		}
+	}
+	return 0, fmt.Errorf("%w: it was cut off while it branched off another run", ErrPast)
+}
+
+// messageOf is the message that copyOf recorded.
+func messageOf(b *agent.Said) (agent.Message, error) {
+	if erased(b.Text) || erased(b.Thought) || erased(b.Calls) {
+		return agent.Message{}, errors.New("it was erased")
+	}
+	m := agent.Message{Role: b.Role, Text: b.Text.String(), Thought: b.Thought.String(), Origin: b.Origin}
+	if b.Role == agent.Tool {
+		m.CallID, m.Tool = b.Origin.CallID, b.Origin.Tool
+	}
+	if b.Calls != nil {
+		if err := json.Unmarshal(b.Calls.Data, &m.Calls); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// expired is the code of the verdict that a confirmation counts no longer.
+const expired = "confirmation_expired"
+
+// confirmedAt is when the request was confirmed, the zero time if that is not on record.
+func confirmedAt(past []agent.Event) (at time.Time) {
+	asked := int64(0)
+	for _, e := range past {
+		switch b := e.Body.(type) {
+		case *agent.Asked:
+			if b.About == "prompt" {
+				asked = e.Seq
+			}
+		case *agent.Answered:
+			if e.Ref == asked && asked > 0 && b.Choice == agent.ChoiceOnce {
+				at = e.At
+			}
+		}
+	}
+	return at
+}
+
+// copied records what the new run begins with. again says that the request is to be
+// confirmed once more.
+func (r *run) copied(ctx context.Context, t Task, conv agent.Conversation, past []agent.Event, again bool) error {
 	s := t.Start
 	s.Task, s.Limits, s.Frames, s.Seed = agent.Text(t.Prompt), r.limits, frame.Digest(), r.Seed
 	if _, err := r.record(ctx, agent.Event{Body: &s}); err != nil {
@@ -155,8 +252,16 @@ func (r *run) copied(ctx context.Context, t Task, conv agent.Conversation, past 
 	if _, err := r.record(ctx, agent.Event{Body: &agent.Authorised{Tools: r.authority.Tools, From: "plan"}}); err != nil {
 		return err
 	}
-	_, err := r.record(ctx, agent.Event{Body: &agent.Tainted{Value: r.taint}})
-	return err
+	if _, err := r.record(ctx, agent.Event{Body: &agent.Tainted{Value: r.taint}}); err != nil || !again {
+		return err
+	}
+	r.confirmed = false
+	v := agent.Verdict{Outcome: agent.Ask, Label: r.prompt, Code: expired, Reason: "the request was confirmed too long ago"}
+	seq, err := r.record(ctx, agent.Event{Body: judged("loop", v, 0)})
+	if err != nil {
+		return err
+	}
+	return r.confirm(ctx, t.Prompt, v, seq)
 }
 
 // offer records the tools of a run.

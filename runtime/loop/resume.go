@@ -53,11 +53,7 @@ func Resume(ctx context.Context, c Config, m agent.ModelUsed, past []agent.Event
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, max(0, r.limits.Time-active(past)), errTime)
 	defer cancel()
-	err = r.start(ctx, t)
-	if err == nil {
-		err = r.converse(ctx, t)
-	}
-	return r.finish(ctx, err)
+	return r.finish(ctx, r.begin(ctx, t, past))
 }
 
 // taskOf reads the task from the run's first event.
