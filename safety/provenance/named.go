@@ -16,7 +16,8 @@ import (
 // which, of the one record of a response that also holds, as a name of its own, a
 // selector of the call which the user wrote. Everything else that selected must be the user's too.
 // A response with several such records names none. Responses of tools that read a path or
-// run a command are contents of files, not records.
+// run a command are contents of files, not records; those of tools that reach out, or of
+// which nothing is declared, are what somebody else chose to answer.
 func (r *Record) recorded(v string) (agent.Origin, bool) {
 	if v == "" || len(v) > 128 || strings.Count(v, " ") > 3 {
 		return agent.Origin{}, false
@@ -95,7 +96,7 @@ func (r *Record) selectors(call string) []string {
 
 func (r *Record) selected(call string) []string {
 	c, ok := r.calls[call]
-	if !ok || call == "" {
+	if !ok || call == "" || c.spec.Effect.Rank() >= agent.Outward.Rank() {
 		return nil
 	}
 	args, err := decode(c.call)

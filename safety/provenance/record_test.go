@@ -82,6 +82,21 @@ func TestRecordThatTheUserNamed(t *testing.T) {
 
 // TestContentsOfFilesAreNoRecords reads the same record from a file that the user named:
 // anybody may have written it.
+// TestAnswersFromOutsideAreNoRecords takes no record from a tool that reaches out, or of
+// which nothing is declared: whoever answers there chooses what its records hold.
+func TestAnswersFromOutsideAreNoRecords(t *testing.T) {
+	for effect, want := range map[agent.Effect]agent.Source{
+		agent.Read: agent.SourceUser, agent.SensitiveRead: agent.SourceUser,
+		agent.Outward: agent.SourceTool, agent.Irreversible: agent.SourceTool, agent.EffectUnknown: agent.SourceTool,
+	} {
+		c := searched("move the Budget plan", `{"query":"Budget plan"}`, plan)
+		c.Tools[len(c.Tools)-1].Effect = effect
+		if o := provenance.Read(c, nil).Origin("7", agent.RoleTarget); o.Source != want {
+			t.Errorf("%v: %v, want %v", effect, o.Source, want)
+		}
+	}
+}
+
 func TestContentsOfFilesAreNoRecords(t *testing.T) {
 	c := said("read team.yaml and mail them")
 	c.Tools = append(c.Tools, agent.ToolSpec{Name: "open", Effect: agent.Read, Roles: map[string]agent.ArgRole{"path": agent.RolePath}})
