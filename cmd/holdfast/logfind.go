@@ -78,7 +78,8 @@ func eventPrinter(c *cli.Context, t *terminal, id string) func(agent.Event) erro
 			return err
 		}
 	}
-	tl := newTimeline(&terminal{out: t.out, err: t.out, color: t.color && isTTY(t.out.w)})
+	out := foldedFor(t)
+	tl := newTimeline(&terminal{out: out, err: out, color: t.color && isTTY(t.out.w)})
 	return func(e agent.Event) error { tl.print(e); return t.out.err }
 }
 
