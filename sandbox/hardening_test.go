@@ -3,11 +3,15 @@
 package sandbox_test
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/holdfast-run/holdfast/sandbox"
 	"golang.org/x/sys/unix"
@@ -136,4 +140,68 @@ func parentOf(pid int) int {
 	var parent int
 	fmt.Sscan(rest, &state, &parent)
 	return parent
+}
+
+func init() {
+	// makes a denied call every few milliseconds, and shows by its command line
+	// when one was answered otherwise than by the policy
+	attempts["asker"] = func(a []string) string {
+		for {
+			if got := raw(unix.SYS_KEYCTL); got != "EPERM" {
+				return name(unix.Exec("/bin/sleep", []string{"/bin/sleep", a[0]}, nil))
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	attempts["askers"] = func(a []string) string {
+		r, err := sandbox.New(context.Background(), sandbox.Config{})
+		if err != nil {
+			return err.Error()
+		}
+		im, err := image()
+		if err != nil {
+			return err.Error()
+		}
+		_, err = r.Run(context.Background(), sandbox.Spec{CallID: "asker", Helper: im, Argv: []string{victim, "asker", a[0], "asks-" + a[0]}}, sandbox.Discard)
+		return name(err)
+	}
+}
+
+// TestStoppedRuntimeAnswersNothing is KS08: while a runtime is stopped a denied
+// call waits, and is not let through; when it is killed the cell ends.
+func TestStoppedRuntimeAnswersNothing(t *testing.T) {
+	if r := open(t, sandbox.Config{}); !r.Facts().Notify {
+		t.Skip("UNTESTED(denials are not recorded on this machine)")
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args = []string{victim, "askers", "66.25"}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	for deadline := time.Now().Add(10 * time.Second); len(processes("asks-66.25")) == 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("control: the cell does not run")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(300 * time.Millisecond); time.Now().Before(deadline); {
+		if len(processes("sleep 66.25")) > 0 {
+			t.Fatal("a denied call was answered by nobody's word")
+		}
+		if len(processes("asks-66.25")) == 0 {
+			t.Fatal("the cell did not wait")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	cmd.Process.Kill()
+	for _, marker := range []string{"asks-66.25", "sleep 66.25"} {
+		if left := gone(marker, time.Second); len(left) > 0 {
+			t.Errorf("left of %s: %v", marker, left)
+		}
+	}
 }

@@ -79,6 +79,15 @@ func (c *cell) commit(ctx context.Context) error {
 	}
 	defer unix.Close(lower)
 	f := c.facts
+	if c.result.Limit == LimitNone {
+		// what another call commits meanwhile could make of two harmless changes
+		// one that is not
+		unlock, err := c.runner.store().Lock(ctx)
+		if err != nil {
+			return fmt.Errorf("wait for other commits: %w", err)
+		}
+		defer unlock()
+	}
 	layer, err := overlay.Read(ctx, int(c.layer.Fd()), lower,
 		overlay.Filter{Protect: f.Config.Protect, Release: f.Config.Release}, f.Config.undoBytes())
 	if err != nil {
@@ -92,7 +101,7 @@ func (c *cell) commit(ctx context.Context) error {
 		return nil
 	}
 	src := f.Sources[w.Dir]
-	id, err := c.runner.store().Commit(ctx, overlay.Request{Call: c.spec.CallID, Layer: layer, Since: c.since,
+	id, err := c.runner.store().Commit(ctx, overlay.Request{Call: c.spec.CallID, Layer: layer, Since: c.since, Locked: true,
 		Target: overlay.Target{Dir: w.Dir, Dev: src.Dev, Ino: src.Ino, Own: f.UID == 0},
 		Deciding: func(id string) error {
 			err := c.rec.Deciding(context.WithoutCancel(ctx), CommitRecord{CallID: c.spec.CallID, Decision: c.spec.Grants.Decision,

@@ -41,7 +41,7 @@ func kernelRows() []Row {
 		{ID: "KS06", Try: "an unknown call", Expect: "ENOSYS", Layers: "S", test: steps(want{do("sys", "1000"), "ENOSYS"}, want{do("sys", "4000"), "ENOSYS"})},
 		{ID: "KS07", Try: "a filter of its own with a listener", Expect: "EPERM", Layers: "S", test: steps(want{do("sys", "seccomp", "1", "8", "0"), "EPERM"})},
 		{ID: "KS08", Try: "the runner dies with a denial pending", Expect: "the cell ends", Layers: "S",
-			Untested: "needs a second runtime to kill; the kernel answers ENOSYS for a closed listener"},
+			Untested: "needs a second runtime to kill; TestStoppedRuntimeAnswersNothing does it with go test"},
 		{ID: "KS09", Try: "a million denials from 64 threads", Expect: "killed, one row", Layers: "S G",
 			test: func(b *bench) error {
 				if !b.runner.Facts().Notify {
@@ -148,7 +148,9 @@ func resourceRows() []Row {
 		{ID: "RS07", Try: "write and sync without end", Expect: "it never reaches a disk", Layers: "G M",
 			test: func(b *bench) error { return b.expect(b.writing(), want{do("fsync", "/work/f", "2000"), "ok"}) }},
 		{ID: "RS08", Try: "many cells, in a row and at once", Expect: "nothing is left of them", Layers: "A", test: leaks},
-		{ID: "RS09", Try: "change control groups", Expect: "nothing is there", Layers: "M S", test: steps(want{do("stat", "/sys", "/sys/fs/cgroup", "/proc/cgroups"), gone})},
+		{ID: "RS09", Try: "change control groups, enter another, learn its own", Expect: "nothing is there", Layers: "M S", test: steps(want{do("stat", "/sys", "/sys/fs/cgroup", "/proc/cgroups"), gone}, want{do("write", "/proc/self/cgroup"), refused},
+			want{do("cat", "/proc/self/cgroup"), `([0-9]+:[^:]*:/\n)+`}, want{do("sys", "clone3", "0", "88"), "ENOSYS"},
+			want{do("calls", "mount", "fsopen", "fsmount", "open_tree"), denied})},
 		{ID: "RS10", Try: "raise its own limits", Expect: "EPERM", Layers: "C G", test: steps(want{do("limits"), denied})},
 	}
 }

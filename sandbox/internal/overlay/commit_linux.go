@@ -22,6 +22,8 @@ type Request struct {
 	// Since is the time, on the coarse clock, from which on a change of the
 	// workspace by somebody else is one that the call may not have seen.
 	Since time.Time
+	// Locked says that the caller holds the lock of the store.
+	Locked bool
 	// Deciding is called when everything is prepared and nothing is changed. An
 	// error ends the commit without a trace.
 	Deciding func(id string) error
@@ -50,7 +52,7 @@ func (s *Store) Commit(ctx context.Context, r Request) (string, error) {
 	if len(items) == 0 {
 		return "", nil
 	}
-	c := &commit{store: s, journal: &journal{Call: r.Call, Target: r.Target, Items: items}, deciding: r.Deciding}
+	c := &commit{store: s, journal: &journal{Call: r.Call, Target: r.Target, Items: items}, deciding: r.Deciding, locked: r.Locked}
 	c.content = func(_ int, it *item) (*os.File, error) { return beneath(r.Layer.upper, it.Path) }
 	return c.run(ctx)
 }
@@ -75,15 +77,19 @@ type commit struct {
 	shelf    *shelf
 	deciding func(string) error
 	content  func(int, *item) (*os.File, error)
+	locked   bool
 	forUndo  bool // what is taken away need not be kept again
 }
 
 func (c *commit) run(ctx context.Context) (string, error) {
-	unlock, err := c.store.lock(ctx)
-	if err != nil {
-		return "", fmt.Errorf("commit changes: %w", err)
+	if !c.locked {
+		unlock, err := c.store.Lock(ctx)
+		if err != nil {
+			return "", fmt.Errorf("commit changes: %w", err)
+		}
+		defer unlock()
 	}
-	defer unlock()
+	var err error
 	if c.journal.ID, err = newID(); err != nil {
 		return "", fmt.Errorf("commit changes: %w", err)
 	}

@@ -16,8 +16,11 @@ const (
 	maxNest  = 256       // folders in folders
 )
 
-// errTooLarge ends a search at its bound.
-var errTooLarge = fmt.Errorf("%w: the workspace holds more than %d entries, and what acts by itself among them cannot be found", ErrTooMany, maxLook)
+// Errors that end a search at a bound.
+var (
+	errTooLarge = fmt.Errorf("%w: the workspace holds more than %d entries, and what acts by itself among them cannot be found", ErrTooMany, maxLook)
+	errTooDeep  = fmt.Errorf("%w: the workspace holds more than %d folders in one another, and what acts by itself in them cannot be found", ErrTooMany, maxNest)
+)
 
 // guard is what stands behind guarded names of one workspace: a hook may be a
 // link to a script among the sources, and a configuration may name the folder
@@ -117,8 +120,11 @@ func (g *guard) walk(dir int, at spot) error {
 	if err != nil {
 		return err
 	}
-	if g.left -= len(list); g.left < 0 || at.depth > maxNest {
+	if g.left -= len(list); g.left < 0 {
 		return errTooLarge
+	}
+	if at.depth > maxNest {
+		return errTooDeep
 	}
 	for _, e := range list {
 		if err := g.entry(dir, e, at); err != nil {

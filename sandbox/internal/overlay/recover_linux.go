@@ -21,7 +21,7 @@ type Recovered struct {
 // except for paths in Left. A workspace that is not there is tried again the
 // next time.
 func (s *Store) Recover(ctx context.Context) ([]Recovered, error) {
-	unlock, err := s.lock(ctx)
+	unlock, err := s.Lock(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("recover commits: %w", err)
 	}

@@ -54,13 +54,19 @@ func OpenStore(dir string, most int64) (*Store, error) {
 // Dir returns where the store lies.
 func (s *Store) Dir() string { return s.dir }
 
-// lock waits for its turn; the kernel takes the lock back when a process dies.
-func (s *Store) lock(ctx context.Context) (func(), error) {
+// lockTime bounds how long anybody waits for others to commit.
+const lockTime = 30 * time.Second
+
+// Lock waits until nobody else commits, and keeps others from it until unlock is
+// called: whoever compares a layer with the workspace under the lock, and commits
+// it with [Request.Locked], knows that no other call's changes come in between.
+// The kernel takes the lock back when a process dies.
+func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock store: %w", err)
 	}
-	for {
+	for end := time.Now().Add(lockTime); ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil
@@ -68,6 +74,10 @@ func (s *Store) lock(ctx context.Context) (func(), error) {
 		if err != unix.EWOULDBLOCK && err != unix.EINTR {
 			f.Close()
 			return nil, fmt.Errorf("lock store: %w", err)
+		}
+		if time.Now().After(end) {
+			f.Close()
+			return nil, fmt.Errorf("lock store: another process has committed in %s for %s; it may be stopped", s.dir, lockTime)
 		}
 		select {
 		case <-ctx.Done():
