@@ -25,6 +25,11 @@ type modelFile struct {
 
 // openModel finds a model and checks it before anything maps it. Close it.
 func openModel(ctx context.Context, name string) (*modelFile, error) {
+	return openModelShown(ctx, name, nil)
+}
+
+// openModelShown does the same and tells how much of the file was read.
+func openModelShown(ctx context.Context, name string, shown *progress) (*modelFile, error) {
 	if remote.Named(name) {
 		return nil, usage(fmt.Errorf("open model %s: it is on a server, so that there is no file to read", inertLine(name, 80)))
 	}
@@ -38,7 +43,7 @@ func openModel(ctx context.Context, name string) (*modelFile, error) {
 	}
 	f := &modelFile{File: file}
 	if f.info, err = file.Describe(); err == nil {
-		f.digest, err = file.Sum(ctx, nil)
+		f.digest, err = file.Sum(ctx, shown.share)
 	}
 	if err != nil {
 		file.Close()

@@ -36,14 +36,20 @@ func importModel(c *cli.Context, t *terminal) error {
 		return usage(errors.New("import model: name one file or ollama:NAME"))
 	}
 	p := newProgress(t, "copying")
-	l, digest, err := models.DefaultStore(os.Getenv).Import(c.Context, c.Args().First(), c.String("as"), c.String("sha256"),
-		func(done, total int64) { p.set(float32(done) / float32(max(total, 1))) })
+	l, digest, err := models.DefaultStore(os.Getenv).Import(c.Context, c.Args().First(), c.String("as"), c.String("sha256"), p.share)
 	p.done()
 	if err != nil {
 		return modelFailure(err)
 	}
 	fmt.Fprintf(t.out, "%s  %s\n", digest, inertLine(l.Name, 80))
 	return nil
+}
+
+// share shows how many bytes of how many are done. A nil progress shows nothing.
+func (p *progress) share(done, total int64) {
+	if p != nil {
+		p.set(float32(done) / float32(max(total, 1)))
+	}
 }
 
 func removeModelCommand(t *terminal) *cli.Command {

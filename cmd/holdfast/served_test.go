@@ -77,6 +77,10 @@ func clerk(kind string) func(modelserver.Asked) modelserver.Said {
 					said.Probs = map[string]float64{"benign": .02, "sensitive": .02, "malicious": .95}
 				}
 			}
+		case responses(a) == 2:
+			said.Text = "Done."
+		case responses(a) == 1 && strings.HasPrefix(taskOf(a), "write"):
+			said.Calls = []modelserver.Call{{Name: "write_file", Args: json.RawMessage(`{"path":"port.txt","content":"4711"}`)}}
 		case last.Role == "tool":
 			said.Text = "The port is " + port.FindString(last.Text) + "."
 		case kind == "forger" && last.Role == "user" && !strings.Contains(last.Text, "[repair]"):
@@ -90,11 +94,31 @@ func clerk(kind string) func(modelserver.Asked) modelserver.Said {
 	}
 }
 
+// taskOf is what the user asked for.
+func taskOf(a modelserver.Asked) string {
+	for _, m := range a.Messages {
+		if m.Role == "user" {
+			return m.Text
+		}
+	}
+	return ""
+}
+
+func responses(a modelserver.Asked) (n int) {
+	for _, m := range a.Messages {
+		if m.Role == "tool" {
+			n++
+		}
+	}
+	return n
+}
+
 func judgement(a modelserver.Asked, member string, words []string) []string {
+	task := taskOf(a)
 	switch {
 	case member == "tools":
-		return []string{"read_file"}
-	case member == "label" && slices.Contains(words, "malicious") && strings.Contains(a.Messages[1].Text, "steal"):
+		return []string{"read_file", "write_file"}[:1+strings.Count(task, "write")]
+	case member == "label" && slices.Contains(words, "malicious") && strings.Contains(task, "steal"):
 		return []string{"malicious"}
 	case words == nil:
 		return []string{"the user asked for it"}

@@ -48,12 +48,14 @@ func loadOrOpen(c *cli.Context, t *terminal) (*loadedModel, error) {
 	if remote.Named(c.String("model")) {
 		return openServed(c)
 	}
-	f, err := openModel(c.Context, c.String("model"))
+	p := newProgress(t, "checking the model")
+	f, err := openModelShown(c.Context, c.String("model"), p)
+	p.done()
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	p := newProgress(t, "loading "+f.Name)
+	p = newProgress(t, "loading "+f.Name)
 	opt := inference.Options{Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"), Threads: threads(c.Int("threads"), f.info),
 		Progress: func(done float32) bool { p.set(done); return true }}
 	if c.Bool("verbose") {

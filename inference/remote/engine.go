@@ -123,7 +123,7 @@ func Open(ctx context.Context, a Address, o Options) (*Engine, error) {
 	e.info.Protocol, e.info.Server, e.info.Name = a.Protocol, a.Base.String(), a.Model
 	e.info.Controls = len(e.shield.list)
 	if e.info.LabelProbs, err = e.obeys(ctx); err != nil {
-		return nil, &Error{Op: op, Hint: "the review needs outputs that follow a JSON schema; choose another model or server", Err: ended(ctx, err)}
+		return nil, &Error{Op: op, Hint: hintOf(err), Err: ended(ctx, err)}
 	}
 	e.info.Missing = missing(e.info)
 	return e, nil
@@ -149,6 +149,8 @@ func check(a Address, o Options) error {
 	return nil
 }
 
+var errDisobeys = errors.New("it does not hold its output to a schema")
+
 var errPlain = errors.New("the connection is not encrypted")
 
 func hintOf(err error) string {
@@ -162,6 +164,8 @@ func hintOf(err error) string {
 		return "name it as ollama://MODEL[@HOST] or openai://MODEL[@HOST]"
 	case errors.Is(err, errOld):
 		return "update Ollama, or load its model in this process with -m ollama:NAME"
+	case errors.Is(err, errDisobeys):
+		return "the review needs outputs that follow a JSON schema; choose another model or server"
 	case errors.Is(err, errForwards):
 		return "name a model that the server runs itself"
 	}
@@ -200,7 +204,7 @@ const (
 // come with it. A server that refuses to list them is asked without.
 func (e *Engine) obeys(ctx context.Context) (probs bool, err error) {
 	labels := []string{agent.Benign.String(), agent.Sensitive.String(), agent.Malicious.String()}
-	t, err := e.Generate(ctx, agent.Request{Purpose: agent.PurposeLabel, Schema: probeSchema, LabelPrefix: `"label": "`,
+	t, err := e.generate(ctx, agent.Request{Purpose: agent.PurposeLabel, Schema: probeSchema, LabelPrefix: `"label": "`,
 		Labels: labels, MaxTokens: probeTokens, Messages: []agent.Message{{Role: agent.User, Text: probeText}}})
 	var s *statusError
 	if errors.As(err, &s) && s.code >= 400 && s.code < 500 && !e.plain {
@@ -211,7 +215,7 @@ func (e *Engine) obeys(ctx context.Context) (probs bool, err error) {
 		return false, err
 	}
 	if t.Parse != agent.ParseClean {
-		return false, fmt.Errorf("%w: asked for one JSON document, it sent %q", ErrAnswer, clip(t.Text))
+		return false, fmt.Errorf("%w: %w: asked for one JSON document, it sent %q", ErrAnswer, errDisobeys, clip(t.Text))
 	}
 	return t.Probs != nil, nil
 }
