@@ -15,7 +15,7 @@ import (
 type Options struct {
 	Context   int           // window asked of an Ollama server; 0 means 8192 or the trained length if smaller
 	MaxTokens int           // of output when a request says 0; 0 means 1024
-	Silence   time.Duration // longest wait for the next piece of an answer; 0 means 5 minutes
+	Silence   time.Duration // longest wait for the next piece of an answer; 0 means 5 minutes, 15 where answers come whole
 	Key       string        // sent as a bearer token, over https or to this machine only; "" sends none
 	HTTP      bool          // allow an unencrypted connection to another machine
 	Proxy     bool          // use the proxy of the environment
@@ -103,7 +103,9 @@ func Open(ctx context.Context, a Address, o Options) (*Engine, error) {
 	if e.opt.MaxTokens == 0 {
 		e.opt.MaxTokens = 1024
 	}
-	if e.opt.Silence == 0 {
+	if e.opt.Silence == 0 && a.Protocol == OpenAI {
+		e.opt.Silence = 15 * time.Minute // its answers come whole
+	} else if e.opt.Silence == 0 {
 		e.opt.Silence = 5 * time.Minute
 	}
 	w := wire{http: newClient(a, o), silence: e.opt.Silence, addr: a}
