@@ -122,7 +122,7 @@ func (f *folder) said(e agent.Event, b *agent.Said) error {
 }
 
 func (f *folder) turned(e agent.Event, b *agent.Turned) error {
-	s := &Step{Seq: e.Seq, At: e.At, Gen: f.gens[e.Ref], Parse: b.Parse, Thought: b.Thought.String(),
+	s := &Step{Seq: e.Seq, At: e.At, Gen: f.gens[e.Ref], By: b.By, Parse: b.Parse, Thought: b.Thought.String(),
 		Answer: b.Answer.String(), Erased: erased(b.Thought, b.Calls, b.Answer), index: len(f.t.Entries)}
 	if e.Ref > 0 && s.Gen == nil {
 		return errAntecedent

@@ -10,7 +10,7 @@ import (
 
 // Pair is one preference: of two continuations of a prompt, which is better and why.
 type Pair struct {
-	Source      string // denial, fork, retry
+	Source      string // edit, denial, fork, retry
 	Prompt      []Entry
 	Chosen      agent.Message
 	Rejected    agent.Message
@@ -42,12 +42,57 @@ func Pairs(list []*Trajectory, o PairOptions, r RewardOptions) []Pair {
 	}
 	var all []Pair
 	for _, t := range list {
+		all = append(all, edits(t)...)
 		all = append(all, denials(t)...)
 	}
 	all = append(all, forks(list, o, r)...)
 	all = append(all, retries(list, o, r)...)
 	return unique(all, o.PerPrompt)
 }
+
+// edits pairs a turn in which a person changed calls with the same turn as changed, if
+// every changed call was allowed and ended well.
+func edits(t *Trajectory) []Pair {
+	var out []Pair
+	for i, s := range t.Steps {
+		if s.Gen == nil || s.Erased || s.By == byUser {
+			continue
+		}
+		calls, last, ok := edited(s, t.Steps[i+1:])
+		if !ok {
+			continue
+		}
+		rejected := t.Entries[s.index].Message
+		rejected.Thought = "" // it argues for the call as it was
+		chosen := rejected
+		chosen.Calls = calls
+		out = append(out, Pair{Source: "edit", Prompt: t.Entries[:s.index], Chosen: chosen, Rejected: rejected,
+			ChosenRun: t.Run.ID, RejectedRun: t.Run.ID, ChosenSeq: last, RejectedSeq: s.Seq, t: t})
+	}
+	return out
+}
+
+// edited returns the calls of a turn as a person changed them in the turns that follow,
+// and the position of the last of those. ok is false where nothing was changed, or a
+// changed call did not end well.
+func edited(s *Step, later []*Step) (calls []agent.ToolCall, last int64, ok bool) {
+	for _, c := range s.Calls {
+		final := c
+		for final.changed() && len(later) > 0 && later[0].By == byUser && len(later[0].Calls) == 1 && !later[0].Erased {
+			final, last, later = later[0].Calls[0], later[0].Seq, later[1:]
+		}
+		if c.changed() && !final.OK() {
+			return nil, 0, false
+		}
+		k := c.ToolCall
+		k.Tool, k.Args = final.Tool, final.Args
+		calls = append(calls, k)
+	}
+	return calls, last, last > 0
+}
+
+// changed reports whether a person wrote other arguments for the call.
+func (c *Call) changed() bool { return c.Answer != nil && c.Answer.Choice == agent.ChoiceEdit }
 
 // denials pairs a call that a person or a rule denied with the next one that was allowed
 // and ended well.
@@ -76,7 +121,7 @@ func denials(t *Trajectory) []Pair {
 // ruledOut reports whether a person or a rule denied the call; a judge that erred, or a
 // question that nobody answered, says nothing about it.
 func ruledOut(c *Call) bool {
-	if c.Decision == nil || !c.Denied() || c.Verdict == nil {
+	if c.Decision == nil || !c.Denied() || c.Verdict == nil || c.changed() {
 		return false
 	}
 	switch {

@@ -72,6 +72,9 @@ func points(t *Trajectory) []point {
 	}
 	user.confirmed = t.Prompt.Answer != nil && t.Prompt.Answer.Choice == agent.ChoiceOnce
 	for i, s := range t.Steps {
+		if s.By == byUser { // what a person wrote is no act of the model
+			continue
+		}
 		p := point{seq: s.Seq, act: turnAct(s), user: user}
 		p.user.disobeyed = repeats(t.Steps[i:])
 		p.toolAct = p.act

@@ -67,7 +67,8 @@ type Gen struct {
 type Step struct {
 	Seq     int64
 	At      time.Time
-	Gen     *Gen // nil for a turn made without a model
+	Gen     *Gen   // nil for a turn made without a model
+	By      string // "" the model; byUser: a person who changed a call of the turn before
 	Parse   agent.ParseStatus
 	Thought string
 	Calls   []*Call
@@ -76,6 +77,9 @@ type Step struct {
 
 	index int // of its entry
 }
+
+// byUser is Step.By of a turn that a person wrote.
+const byUser = "user"
 
 // Call is one proposed call with what became of it.
 type Call struct {
