@@ -256,3 +256,45 @@ func TestRuntimeKilledWhileCommitting(t *testing.T) {
 	}
 	t.Logf("killed 8 times, %d commits settled afterwards, %s calls done", settled, strings.TrimSpace(last))
 }
+
+// TestGitWorksThroughATransaction: what people do with a repository day by day is
+// committed as it is, nothing is held back, and git finds no fault with it.
+func TestGitWorksThroughATransaction(t *testing.T) {
+	git, err := exec.LookPath("git")
+	if err != nil || !strings.HasPrefix(git, "/usr/") {
+		t.Skipf("UNTESTED(git is not among the programs that cells see: %s %v)", git, err)
+	}
+	r := open(t, sandbox.Config{})
+	dir := realDir(t)
+	outside := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(git, append([]string{"-C", dir, "-c", "user.name=n", "-c", "user.email=e@x", "-c", "safe.directory=*"}, args...)...)
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+		b, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v %s", args, err, b)
+		}
+		return string(b)
+	}
+	fill(t, dir, map[string]string{"a": "1\n", "sub/b": "2\n"})
+	outside("init", "-q")
+	outside("add", ".")
+	outside("commit", "-qm", "one")
+	res := sh(t, r, writable(dir), `set -e
+		export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@x GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@x
+		git status >/dev/null; git checkout -qb topic; echo 3 > c; git add c; git commit -qm two
+		echo 4 >> a; git stash -q; git stash pop -q; git commit -qam three; git tag v1
+		git checkout -q -; echo 5 > d; git add d; git commit -qm four; git merge -q topic -m five
+		git rebase -q HEAD~1; git rm -q sub/b; git commit -qm six; git gc -q; git log --oneline | wc -l`)
+	if res.Exit != 0 || res.Commit != sandbox.CommitDone || res.Held() != 0 {
+		for _, c := range res.Changes {
+			if c.Held != "" {
+				t.Logf("%s %s: %s", c.Op, c.Path, c.Held)
+			}
+		}
+		t.Fatalf("exit %d, %v %s: %s", res.Exit, res.Commit, res.Why, res.Stderr.Bytes())
+	}
+	if got := outside("fsck", "--strict") + outside("status", "--porcelain") + outside("log", "-1", "--format=%s"); !strings.HasSuffix(got, "six\n") || strings.Contains(got, "error") || strings.Contains(got, "\n??") {
+		t.Errorf("git says %q", got)
+	}
+}

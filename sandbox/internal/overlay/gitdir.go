@@ -26,6 +26,8 @@ func gitData(rest []string) bool {
 		return false // one that is left keeps git from working
 	case slices.Contains(gitFiles, rest[0]):
 		return len(rest) == 1
+	case rest[0] == "info": // attributes, excludes and grafts lie there as well
+		return len(rest) == 1 || len(rest) == 2 && rest[1] == "refs"
 	case rest[0] == "objects" && len(rest) > 2 && rest[1] == "info":
 		return slices.Contains(gitInfo, rest[2])
 	}
@@ -67,7 +69,7 @@ func holdRepository(dir, name string, t Type, fresh bool, siblings map[string][]
 		return ""
 	}
 	n := plain(name)
-	if t == Link || !gitData([]string{n}) || n == gitIndex || fresh && slices.Contains([]string{"head", "objects", "refs"}, n) {
+	if t == Link || !gitData([]string{n}) || n == gitIndex || n == "info" || fresh && slices.Contains([]string{"head", "objects", "refs"}, n) {
 		return "it is part of a git repository, which acts on what it holds"
 	}
 	return ""

@@ -280,5 +280,5 @@ func (g *guard) holds(p string, t Type, low *unix.Stat_t) string {
 }
 
 func behind(why string) string {
-	return fmt.Sprintf("%q leads here: a person has to make this change", why)
+	return fmt.Sprintf("%.100q leads here: a person has to make this change", why)
 }

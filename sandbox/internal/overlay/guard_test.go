@@ -119,7 +119,7 @@ func TestGitDirectoryIsClosed(t *testing.T) {
 		"rr-cache/a/postimage", "remotes/origin", "branches/x", "modules/m/config", "lfs/hooks/x", "NEWS_OF_TOMORROW", "index.lock",
 		"refs/heads/x.lock", "objects/info/alternates", "objects/x/.git/hooks/y", "sharedindex.0", "HEAD/x", "CONFIG", "shallow"}
 	data := []string{"HEAD", "ORIG_HEAD", "FETCH_HEAD", "packed-refs", "objects/pack/p.pack", "objects/info/packs", "objects/ab/c",
-		"refs/heads/topic/x", "logs/HEAD", "logs/refs/heads/x", "COMMIT_EDITMSG", "MERGE_MSG"}
+		"refs/heads/topic/x", "logs/HEAD", "info/refs", "logs/refs/heads/x", "COMMIT_EDITMSG", "MERGE_MSG"}
 	for _, folder := range []string{".git/", "deep/er/.git/", ".GIT/", "git~1/"} {
 		for i, p := range append(slices.Clone(never), data...) {
 			w := newWorld(t, map[string]string{folder + p: "x"})
@@ -133,9 +133,9 @@ func TestGitDirectoryIsClosed(t *testing.T) {
 		t.Errorf("links in a git directory: held %q", held)
 	}
 	bare := map[string]string{"b/HEAD": "x", "b/objects/": "", "b/refs/": ""}
-	w = newWorld(t, map[string]string{"b/hooks/x": "1", "b/index": "1", "b/sequencer/x": "1", "b/refs/heads/x": "1"})
+	w = newWorld(t, map[string]string{"b/hooks/x": "1", "b/index": "1", "b/sequencer/x": "1", "b/info/attributes": "1", "b/refs/heads/x": "1"})
 	put(t, w.work(), bare)
-	if held := heldIn(w.read(t, overlay.Filter{})); held["b/hooks/x"] == "" || held["b/index"] == "" || held["b/sequencer/x"] == "" || held["b/refs/heads/x"] != "" {
+	if held := heldIn(w.read(t, overlay.Filter{})); held["b/hooks/x"] == "" || held["b/index"] == "" || held["b/sequencer/x"] == "" || held["b/info/attributes"] == "" || held["b/refs/heads/x"] != "" {
 		t.Errorf("a bare repository: held %q", held)
 	}
 }

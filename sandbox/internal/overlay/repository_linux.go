@@ -40,7 +40,7 @@ func (g *guard) repository(tree, at string) error {
 	}
 	for _, d := range []string{dir, common} {
 		// links in a git directory outside of the workspace may lead into it
-		for _, n := range []string{"config", "config.worktree", "hooks", "info"} {
+		for _, n := range []string{"config", "config.worktree", "hooks", "info/attributes", "info/grafts"} {
 			if err := g.trace(d, n, ".git/"+n); err != nil {
 				return err
 			}
