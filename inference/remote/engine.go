@@ -50,6 +50,7 @@ type Info struct {
 	Template   string `json:",omitempty"` // SHA-256 of the server's chat template
 	Controls   int    // control tokens of the vocabulary that content is kept from spelling; 0: those of common templates only
 	LabelProbs bool   // the server lists log-probabilities
+	Prefix     bool   // questions begin as turns do, so that a server which keeps what it read need not read it again
 	Missing    []string
 }
 
@@ -64,7 +65,7 @@ func (i Info) Identity() string {
 // question is one request in the terms of no protocol.
 type question struct {
 	messages []message
-	tools    []tool // that may be called; none under a schema
+	tools    []tool // that may be called, or under a schema only seen
 	schema   string
 	labels   bool // list log-probabilities
 	most     int  // tokens of output
@@ -89,7 +90,13 @@ type Engine struct {
 	back   backend
 	shield *shield
 	info   Info
-	plain  bool // the server refuses to list log-probabilities, so none are asked for
+	how    manner
+}
+
+// manner is what was found of a server when it was opened.
+type manner struct {
+	plain  bool // it refuses to list log-probabilities, so none are asked for
+	listed bool // it takes answers that name a tool for calls, so tools are listed as text under a schema
 }
 
 // Open connects to the server, asks what the model is, and tries whether it holds an
@@ -124,7 +131,7 @@ func Open(ctx context.Context, a Address, o Options) (*Engine, error) {
 	e.info = info
 	e.info.Protocol, e.info.Server, e.info.Name = a.Protocol, a.Base.String(), a.Model
 	e.info.Controls = len(e.shield.list)
-	if e.info.LabelProbs, err = e.obeys(ctx); err != nil {
+	if err := e.obeys(ctx); err != nil {
 		return nil, &Error{Op: op, Hint: hintOf(err), Err: ended(ctx, err)}
 	}
 	e.info.Missing = missing(e.info)
@@ -195,31 +202,43 @@ func missing(i Info) []string {
 // openTime bounds the questions of Open, the loading of the model among them.
 const openTime = 15 * time.Minute
 
-// The question of obeys has what the schema of a verdict has.
+// The question of obeys has what the schema of a verdict has, and an answer that names the
+// tool on offer.
 const (
-	probeSchema = `{"type":"object","properties":{"reason":{"type":"string","minLength":1,"maxLength":40},"label":{"type":"string","enum":["benign"]}},"required":["reason","label"],"additionalProperties":false}`
-	probeText   = "Answer with the label benign."
-	probeTokens = 48
+	probeSchema = `{"type":"object","properties":{"reason":{"type":"string","minLength":1,"maxLength":40},` +
+		`"call":{"type":"string","enum":["probe"]},"label":{"type":"string","enum":["benign"]}},` +
+		`"required":["reason","call","label"],"additionalProperties":false}`
+	probeText   = "Answer with the call probe and the label benign."
+	probeTokens = 64
 )
 
-// obeys has a small question answered under a schema, and reports whether log-probabilities
-// come with it. A server that refuses to list them is asked without.
-func (e *Engine) obeys(ctx context.Context) (probs bool, err error) {
+var probeTool = agent.ToolSpec{Name: "probe", Description: "does nothing", Schema: []byte(`{"type":"object","properties":{}}`)}
+
+// obeys has a small question answered under a schema, in the best manner that the server
+// allows, and notes which that is.
+func (e *Engine) obeys(ctx context.Context) error {
 	labels := []string{agent.Benign.String(), agent.Sensitive.String(), agent.Malicious.String()}
-	t, err := e.generate(ctx, agent.Request{Purpose: agent.PurposeLabel, Schema: probeSchema, LabelPrefix: `"label": "`,
-		Labels: labels, MaxTokens: probeTokens, Messages: []agent.Message{{Role: agent.User, Text: probeText}}})
-	var s *statusError
-	if errors.As(err, &s) && s.code >= 400 && s.code < 500 && !e.plain {
-		e.plain = true
-		return e.obeys(ctx)
+	r := agent.Request{Purpose: agent.PurposeLabel, Schema: probeSchema, LabelPrefix: `"label": "`, Labels: labels, MaxTokens: probeTokens,
+		Messages: []agent.Message{{Role: agent.User, Text: probeText}}, Tools: []agent.ToolSpec{probeTool}}
+	var first error
+	for _, e.how = range []manner{{}, {listed: true}, {plain: true}, {plain: true, listed: true}} {
+		t, err := e.generate(ctx, r)
+		if err == nil && t.Parse == agent.ParseClean {
+			e.info.LabelProbs, e.info.Prefix = t.Probs != nil, !e.how.listed
+			return nil
+		}
+		if err == nil {
+			err = fmt.Errorf("%w: %w: asked for one JSON document, it sent %q", ErrAnswer, errDisobeys, clip(t.Text))
+		}
+		if first == nil {
+			first = err
+		}
+		var s *statusError
+		if refuses := errors.As(err, &s) && s.code >= 400 && s.code < 500; !refuses && !errors.Is(err, errDisobeys) {
+			return err
+		}
 	}
-	if err != nil {
-		return false, err
-	}
-	if t.Parse != agent.ParseClean {
-		return false, fmt.Errorf("%w: %w: asked for one JSON document, it sent %q", ErrAnswer, errDisobeys, clip(t.Text))
-	}
-	return t.Probs != nil, nil
+	return first
 }
 
 // Info returns what is known of the model.
@@ -244,7 +263,7 @@ func (e *Engine) generate(ctx context.Context, r agent.Request) (agent.Turn, err
 	if r.Schema != "" && r.Grammar != "" {
 		return agent.Turn{}, errors.New("both a schema and a grammar constrain the request")
 	}
-	q := question{schema: r.Schema, labels: len(r.Labels) > 0 && !e.plain, most: r.MaxTokens, temp: r.Temp, seed: r.Seed}
+	q := question{schema: r.Schema, labels: len(r.Labels) > 0 && !e.how.plain, most: r.MaxTokens, temp: r.Temp, seed: r.Seed}
 	if q.most <= 0 {
 		q.most = e.opt.MaxTokens
 	}
@@ -270,6 +289,8 @@ func (e *Engine) answer(ctx context.Context, r agent.Request, q question) (t age
 		if held, err = compile(q.schema); err != nil {
 			return t, err
 		}
+	}
+	if q.schema != "" && e.how.listed {
 		q.messages, q.tools = listed(q.messages, q.tools), nil
 	}
 	began := time.Now()

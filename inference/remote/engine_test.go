@@ -38,10 +38,8 @@ func obedient(say func(modelserver.Asked) modelserver.Said) func(modelserver.Ask
 // hostile obeys until the engine is open, and then answers whatever it is asked alike.
 func hostile(out modelserver.Said) func(modelserver.Asked) modelserver.Said {
 	good := obedient(nil)
-	opened := false
 	return func(a modelserver.Asked) modelserver.Said {
-		if !opened {
-			opened = true
+		if strings.Contains(string(a.Schema), "probe") {
 			return good(a)
 		}
 		return out
@@ -172,8 +170,8 @@ func TestConversation(t *testing.T) {
 			if q.Messages[3].CallID != "call00001" || q.Messages[5].CallID != "call00002" || !strings.Contains(q.Messages[1].Text, "one\n\ntwo") {
 				t.Errorf("messages %+v", q.Messages)
 			}
-			if len(q.Tools) != 0 || !strings.Contains(q.Messages[0].Text, "read_file") {
-				t.Errorf("a question offers %v, system message %q", q.Tools, q.Messages[0].Text)
+			if len(q.Tools) != 1 || q.Messages[0].Text != "system" || !e.Info().Prefix {
+				t.Errorf("a question offers %v, system message %q: it does not begin as a turn does", q.Tools, q.Messages[0].Text)
 			}
 			if got := q.Header.Get("Authorization"); got != "Bearer k" {
 				t.Errorf("Authorization %q", got)
@@ -281,8 +279,8 @@ func TestOpenRefuses(t *testing.T) {
 			if _, err := try(t, remote.Ollama, s, remote.Options{}); err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
-			if len(s.Questions()) > 1 {
-				t.Error("it was asked on")
+			if n := len(s.Questions()); n > 4 {
+				t.Errorf("it was asked %d questions", n)
 			}
 		})
 	}
@@ -333,6 +331,31 @@ func TestWithoutLogprobs(t *testing.T) {
 		Grammar: frame.VerdictGrammar, LabelPrefix: frame.LabelPrefix, Labels: []string{"benign", "sensitive", "malicious"}})
 	if err != nil || turn.Probs != nil || turn.Parse != agent.ParseClean || e.Info().LabelProbs || !strings.Contains(strings.Join(e.Info().Missing, " "), "no label probabilities") {
 		t.Errorf("turn %+v, %v, info %+v", turn, err, e.Info())
+	}
+}
+
+// TestServerThatTakesAnswersForCalls is as Ollama with a template that opens calls with a
+// bare brace: an answer that names a tool on offer comes back as a call of it.
+func TestServerThatTakesAnswersForCalls(t *testing.T) {
+	for _, p := range protocols {
+		good := obedient(nil)
+		s := serve(t, func(a modelserver.Asked) modelserver.Said {
+			out := good(a)
+			for _, name := range a.Tools {
+				if strings.Contains(out.Text, name) {
+					return modelserver.Said{Calls: []modelserver.Call{{Name: name, Args: json.RawMessage(`{}`)}}}
+				}
+			}
+			return out
+		})
+		e := open(t, p, s, remote.Options{})
+		turn, err := e.Generate(t.Context(), agent.Request{Purpose: agent.PurposePlan, Messages: []agent.Message{{Role: agent.System, Text: "system"}, told("go")},
+			Tools: offered, Grammar: frame.PlanGrammar([]string{"read_file"})})
+		all := s.Questions()
+		q := all[len(all)-1]
+		if err != nil || turn.Parse != agent.ParseClean || e.Info().Prefix || len(q.Tools) != 0 || !strings.Contains(q.Messages[0].Text, `"read_file"`) {
+			t.Errorf("%s: turn %+v, %v; it was asked %+v", p, turn, err, q)
+		}
 	}
 }
 

@@ -110,8 +110,9 @@ func (h *shield) tools(specs []agent.ToolSpec) ([]tool, error) {
 	return out, nil
 }
 
-// listed adds the tools to the system message as text. That is how they are shown where
-// none may be called: offered as such, a server takes an answer that names one for a call.
+// listed adds the tools to the system message as text, for servers that take an answer
+// which names a tool on offer for a call. Ollama does where a model's template opens calls
+// with a bare brace.
 func listed(messages []message, tools []tool) []message {
 	if len(tools) == 0 {
 		return messages

@@ -50,6 +50,7 @@ type (
 		Model       string      `json:"model"`
 		Messages    []oaMessage `json:"messages"`
 		Tools       []oaCall    `json:"tools,omitempty"`
+		Choice      string      `json:"tool_choice,omitempty"`
 		Format      *oaFormat   `json:"response_format,omitempty"`
 		MaxTokens   int         `json:"max_tokens"`
 		Temperature float64     `json:"temperature"`
@@ -170,6 +171,9 @@ func (o *openAI) request(q question) oaRequest {
 			k.ToolCalls = append(k.ToolCalls, oaCall{c.id, "function", oaFunction{Name: c.name, Arguments: string(c.args)}})
 		}
 		req.Messages = append(req.Messages, k)
+	}
+	if q.schema != "" && len(q.tools) > 0 {
+		req.Choice = "none"
 	}
 	for _, t := range q.tools {
 		req.Tools = append(req.Tools, oaCall{Type: "function", Function: oaFunction{Name: t.Name, Description: t.Description, Parameters: t.Parameters}})
