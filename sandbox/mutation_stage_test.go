@@ -5,6 +5,7 @@ package sandbox_test
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -175,6 +176,28 @@ func TestRowsTurnRedWithoutTheStagesPart(t *testing.T) {
 			}
 			t.Logf("without: %.100s; with all other layers: %s %.100s", o.Why, then.State, then.Why)
 			endLeftovers()
+		})
+	}
+}
+
+// TestNoCellWithoutItsNamespaces: without one of these there is no cell at all,
+// even if nobody looks at what was built; without the last, attestation refuses.
+func TestNoCellWithoutItsNamespaces(t *testing.T) {
+	for name, c := range map[string]struct {
+		flag uint64
+		err  error
+	}{"user": {0x10000000, sandbox.ErrSetup}, "mount": {0x20000, sandbox.ErrSetup}, "uts": {0x4000000, sandbox.ErrSetup},
+		"cgroup": {0x2000000, sandbox.ErrAttest}} {
+		t.Run(name, func(t *testing.T) {
+			r := open(t, sandbox.Config{})
+			r.Rewrite(mutate(without(c.flag)))
+			if c.err == sandbox.ErrSetup {
+				r.Lenient()
+			}
+			s, ran := trace(t)
+			if _, err := r.Run(t.Context(), s, sandbox.Discard); !errors.Is(err, c.err) || ran() {
+				t.Errorf("%v, ran %v", err, ran())
+			}
 		})
 	}
 }
