@@ -5,7 +5,6 @@ package sandbox
 import (
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,7 +14,7 @@ import (
 // answer with the plan. Process 1 was examined before, while the other process
 // was still on its way.
 func (c *cell) attest(report message) (Attestation, error) {
-	a := Attestation{CallID: c.spec.CallID, PID: report.pid, Init: c.init, Degraded: degraded(c.facts)}
+	a := Attestation{CallID: c.spec.CallID, PID: report.pid, Init: c.init, Prepared: c.prepared, Degraded: degraded(c.facts)}
 	pid := strconv.Itoa(report.pid)
 	status, err := statusOf(pid)
 	if err != nil {
@@ -36,8 +35,38 @@ func (c *cell) attest(report message) (Attestation, error) {
 	if err := a.mounts(c, pid); err != nil {
 		return a, err
 	}
-	a.Digest = sha256.Sum256(fmt.Appendf(nil, "%v", a))
+	a.Digest = a.digest()
 	return a, nil
+}
+
+// digest is that of every other field, each followed by a separator that none
+// of them holds.
+func (a *Attestation) digest() [32]byte {
+	b := make([]byte, 0, 4<<10)
+	put := func(list ...string) {
+		for _, s := range list {
+			b = append(append(b, s...), 0)
+		}
+	}
+	num := func(list ...uint64) {
+		for _, n := range list {
+			b = append(strconv.AppendUint(b, n, 16), 0)
+		}
+	}
+	put(a.CallID, a.Groups, a.NamespacesBy, strconv.FormatBool(a.Prepared))
+	num(uint64(a.PID), uint64(a.UID), uint64(a.GID), uint64(a.NoNewPrivs), uint64(a.Seccomp), uint64(a.SeccompFilters), uint64(a.Threads))
+	num(a.Caps[:]...)
+	for _, n := range append(slices.Clone(nsNames), "time") {
+		num(a.Namespaces[n])
+	}
+	for _, m := range a.Mounts {
+		put(m.Point, m.Type, m.Options)
+	}
+	num(uint64(a.Init.PID), a.Init.Caps, uint64(a.Init.NoNewPrivs), uint64(a.Init.Seccomp))
+	for _, d := range a.Degraded {
+		put(d.Layer, d.State, d.Why)
+	}
+	return sha256.Sum256(append(b, a.MountDigest[:]...))
 }
 
 var capNames = [5]string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"}
@@ -119,22 +148,19 @@ func (a *Attestation) check(c *cell) error {
 // marked as such.
 func (a *Attestation) namespaces(c *cell, report message) error {
 	a.NamespacesBy = "kernel"
-	seen, err := namespacesOf(strconv.Itoa(report.pid))
+	names := nsNames
+	if c.facts.TimeNS {
+		names = append(slices.Clone(nsNames), "time")
+	}
+	seen, err := namespacesOf(strconv.Itoa(report.pid), names)
 	if err != nil {
-		a.NamespacesBy = "stage"
+		a.NamespacesBy, names = "stage", nsNames
 		seen = map[string]uint64{}
 		for i, n := range nsNames {
 			seen[n] = report.data[i]
 		}
 	}
 	a.Namespaces = seen
-	names := nsNames
-	if c.facts.TimeNS && a.NamespacesBy == "kernel" {
-		if seen["time"], err = namespaceOf(strconv.Itoa(report.pid), "time"); err != nil {
-			return &AttestError{"namespace time", "readable", err.Error()}
-		}
-		names = append(slices.Clone(nsNames), "time")
-	}
 	for _, n := range names {
 		if seen[n] == 0 || seen[n] == c.runner.own[n] {
 			return &AttestError{"namespace " + n, "one of its own", strconv.FormatUint(seen[n], 10)}
@@ -168,68 +194,40 @@ func attestInit(pid int) (InitFact, error) {
 // mounts compares the cell's mount table with the plan: nothing is missing,
 // nothing is there that was not planned, nothing is looser.
 func (a *Attestation) mounts(c *cell, pid string) error {
-	raw, err := os.ReadFile("/proc/" + pid + "/mountinfo")
-	if err != nil {
-		return &AttestError{"mountinfo", "a readable table", err.Error()}
+	t := c.table
+	if t == nil || t.changed() {
+		var err error
+		if t, err = readCellMounts(pid); err != nil {
+			return err
+		}
+		defer t.close()
 	}
-	a.MountDigest = sha256.Sum256(raw)
-	a.Mounts, err = parseMounts(string(raw))
-	if err != nil {
-		return err
-	}
+	a.MountDigest, a.Mounts = t.digest, t.mounts
 	if err := compareMounts(a.Mounts, c.plan.want.mounts); err != nil {
 		return err
 	}
-	d, err := readDisks()
-	if err != nil {
-		return &AttestError{"file systems", "a readable list", err.Error()}
-	}
-	return holdFiles(d, a.Mounts, c.plan.want.mounts)
+	return holdFiles(a.Mounts, c.plan.want.mounts)
 }
 
 // holdFiles refuses what has come to be mounted inside a source and shows the
 // kernel rather than files. The planned points themselves were approved.
-func holdFiles(d disks, found []MountFact, want []wantMount) error {
+func holdFiles(found []MountFact, want []wantMount) error {
+	var d disks
 	for _, m := range found {
-		if want[plannedAt(m, want)].point != m.Point && !d.holdsFiles(m.Type) {
+		if want[plannedAt(m, want)].point == m.Point {
+			continue
+		}
+		if d == nil {
+			var err error
+			if d, err = readDisks(); err != nil {
+				return &AttestError{"file systems", "a readable list", err.Error()}
+			}
+		}
+		if !d.holdsFiles(m.Type) {
 			return &AttestError{"mount " + m.Point, "a file system that holds files", m.Type}
 		}
 	}
 	return nil
-}
-
-// parseMounts reads the fields of mountinfo that matter here.
-func parseMounts(s string) ([]MountFact, error) {
-	var list []MountFact
-	for line := range strings.Lines(s) {
-		// the kernel escapes a space in a name, but no other white space
-		head, tail, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " - ")
-		f, g := strings.Split(head, " "), strings.Split(tail, " ")
-		if !ok || len(f) < 6 || g[0] == "" {
-			return nil, &AttestError{"mountinfo", "well-formed lines", strconv.Quote(line)}
-		}
-		if len(f) > 6 {
-			return nil, &AttestError{"mount " + unescape(f[4]), "private", strings.Join(f[6:], " ")}
-		}
-		list = append(list, MountFact{Point: unescape(f[4]), Type: g[0], Options: f[5]})
-	}
-	return list, nil
-}
-
-// unescape undoes the octal escapes of mountinfo.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 func compareMounts(found []MountFact, want []wantMount) error {

@@ -1,6 +1,9 @@
 package sandbox
 
-import "io"
+import (
+	"io"
+	"sync"
+)
 
 // capturer keeps the first and the last bytes of a stream within a bound, and
 // counts the rest. It is used by one goroutine.
@@ -16,13 +19,17 @@ func newCapturer(n int64) *capturer {
 	return &capturer{half: int((n + 1) / 2)}
 }
 
+// drainBuffers are what streams are read through.
+var drainBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
 // drain reads r to its end. It never stops early: a tool must not block
 // because its output is no longer wanted.
 func (c *capturer) drain(r io.Reader) error {
-	buf := make([]byte, 32<<10)
+	buf := drainBuffers.Get().(*[]byte)
+	defer drainBuffers.Put(buf)
 	for {
-		n, err := r.Read(buf)
-		c.write(buf[:n])
+		n, err := r.Read(*buf)
+		c.write((*buf)[:n])
 		if err == io.EOF {
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -29,22 +30,32 @@ type cell struct {
 	rec    Recorder
 	begin  time.Time
 
+	kind poolKey // where there is a pool
+
+	vessel
+	out, err *capturer
+	drains   sync.WaitGroup
+	result   Result
+	status   *syscall.WaitStatus // of the tool, by process 1
+	woken    chan struct{}       // closed by interrupt
+	building bool                // whether it holds its turn
+	since    time.Time           // when the tool was let go, on the coarse clock
+}
+
+// vessel is what of a cell the kernel holds: its processes and the ways to them.
+type vessel struct {
 	proc             *os.Process
 	control, barrier *os.File
 	stdin            *os.File // nil once closed
 	stdout, stderr   *os.File
-	out, err         *capturer
-	drains           sync.WaitGroup
-	result           Result
-	init             InitFact
-	status           *syscall.WaitStatus // of the tool, by process 1
-	woken            chan struct{}       // closed by interrupt
-	building         bool                // whether it holds its turn
-	group            *cgroup.Group       // nil where there are none
-	doors            []*os.File          // ways into it, until they are passed
-	denials          *denials            // nil where nothing is recorded
-	layer            *os.File            // takes the changes to the workspace
-	since            time.Time           // when the tool was let go, on the coarse clock
+	group            *cgroup.Group // nil where there are none
+	doors            []*os.File    // ways into it, until they are passed
+	layer            *os.File      // takes the changes to the workspace
+	init             InitFact      // process 1, once it supervises
+	report           message       // of the process that becomes the tool
+	denials          *denials      // nil where nothing is recorded
+	table            *cellMounts   // of a prepared cell, until it is released
+	prepared         bool          // before its call was known
 }
 
 // run carries the cell from plan to record. Whatever happens, nothing of it is
@@ -54,22 +65,18 @@ func (c *cell) run(ctx context.Context) (Result, error) {
 	c.result.Limits = c.plan.limits
 	c.result.Timings.Planned = time.Since(c.begin)
 	started := false
-	err := c.turn(ctx)
+	err := c.obtain(ctx)
 	if err == nil {
-		err = c.start()
-	}
-	if err == nil {
-		c.woken = make(chan struct{})
-		stop := context.AfterFunc(ctx, c.interrupt)
-		err = c.admit(ctx)
-		c.built()
-		if err == nil {
-			started = true
-			c.supervise(ctx)
-		}
-		if !stop() {
-			<-c.woken
-		}
+		err = c.heeding(ctx, func() error {
+			err := c.admit(ctx)
+			c.built()
+			if err == nil {
+				c.supervise(ctx)
+				err = c.executed()
+				started = err == nil
+			}
+			return err
+		})
 	}
 	c.built()
 	c.end()
@@ -82,6 +89,9 @@ func (c *cell) run(ctx context.Context) (Result, error) {
 	if rerr := c.rec.Finished(context.WithoutCancel(ctx), record); rerr != nil {
 		err = errors.Join(err, &RecordError{"finished", rerr})
 	}
+	if started && err == nil {
+		c.runner.pool.renew(c)
+	}
 	if err != nil {
 		if !started {
 			c.result = Result{Plan: c.result.Plan, Limits: c.result.Limits}
@@ -89,6 +99,28 @@ func (c *cell) run(ctx context.Context) (Result, error) {
 		return c.result, &Error{Op: "run cell", Hint: hint(err), Err: err}
 	}
 	return c.result, nil
+}
+
+// build starts the stage and waits for the cell to stand.
+func (c *cell) build(ctx context.Context) error {
+	if err := c.turn(ctx); err != nil {
+		return err
+	}
+	if err := c.start(); err != nil {
+		return err
+	}
+	return c.heeding(ctx, func() error { return c.stand(ctx) })
+}
+
+// heeding does f, in which the end of ctx wakes whoever waits for the cell.
+func (c *cell) heeding(ctx context.Context, f func() error) error {
+	c.woken = make(chan struct{})
+	stop := context.AfterFunc(ctx, c.interrupt)
+	err := f()
+	if !stop() {
+		<-c.woken
+	}
+	return err
 }
 
 // turn waits until this cell may be built.
@@ -214,10 +246,9 @@ func (c *cell) pass(p passed) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "mount"), nil
 }
 
-// admit waits for the cell to stand, compares it with the plan, has that
-// recorded, and opens the barrier. It returns nil once the tool executes, or
-// may be executing: what is not known counts as started.
-func (c *cell) admit(ctx context.Context) error {
+// stand waits until all is done that does not depend on the call: process 1
+// supervises, and what becomes the tool has everything taken from it.
+func (c *cell) stand(ctx context.Context) error {
 	deadline := time.Now().Add(setupTime)
 	if c.plan.layer {
 		m, err := c.expect(ctx, c.control, stage.MsgLayer, deadline)
@@ -233,21 +264,29 @@ func (c *cell) admit(ctx context.Context) error {
 	if err != nil {
 		return c.interrupted(ctx, err)
 	}
+	// from here on it can but wait, obey and report, so what is true of it now
+	// stays true
 	var initErr error
 	c.init, initErr = attestInit(ready.pid)
 	// a failed step of the tool's side ends process 1 as well, and says more
-	report, err := c.expect(ctx, c.barrier, stage.MsgReport, deadline)
+	c.report, err = c.expect(ctx, c.barrier, stage.MsgReport, deadline)
 	if err != nil {
 		return c.interrupted(ctx, err)
 	}
-	if err := c.listen(report.fd); err != nil {
+	if err := c.listen(c.report.fd); err != nil {
 		return err
 	}
-	if initErr != nil {
-		return initErr
+	if initErr == nil && c.prepared {
+		c.table, initErr = readCellMounts(strconv.Itoa(c.report.pid))
 	}
+	return initErr
+}
+
+// admit compares the cell with the plan, has that recorded, and lets the tool
+// go. After nil the tool executes or may be executing.
+func (c *cell) admit(ctx context.Context) error {
 	c.result.Timings.Ready = time.Since(c.begin)
-	a, err := c.attest(report)
+	a, err := c.attest(c.report)
 	if err != nil && !c.runner.lenient {
 		return err
 	}
@@ -258,20 +297,30 @@ func (c *cell) admit(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c.drain()
 	if c.layer != nil {
 		c.since = tick(c.begin)
+	}
+	if err := c.release(); err != nil {
+		return err
+	}
+	c.result.Timings.Started = time.Since(c.begin)
+	c.drain()
+	if c.runner.opened != nil {
+		c.runner.opened()
+	}
+	return nil
+}
+
+// release is the word that the stage waits for: for a prepared cell the plan of
+// its call, which the stage compares with the one it has carried out.
+func (c *cell) release() error {
+	if c.prepared {
+		c.table.close()
+		return c.hand()
 	}
 	if _, err := c.barrier.Write([]byte{'G'}); err != nil {
 		return fmt.Errorf("open barrier: %w", err)
 	}
-	if c.runner.opened != nil {
-		c.runner.opened()
-	}
-	if err := c.executed(); err != nil {
-		return err
-	}
-	c.result.Timings.Started = time.Since(c.begin)
 	return nil
 }
 
@@ -319,38 +368,36 @@ func (c *cell) failed(m message) error {
 	return &SetupError{Op: m.code.String(), Index: m.index, Errno: m.errno(), What: c.plan.text(m.index)}
 }
 
-// executed waits for the barrier to close, which happens by exec, or for the
-// word that no exec happened. The tool may run from now on, so the caller's
-// context is not heard here: it would leave open whether something happened.
-// Only a process that says so did not start; silence is no such word.
+// executed returns nil unless the process that was let go has said that it did
+// not become the tool. It is asked when that process has ended: waiting for it
+// to start would take time from it. Only a word that nothing was executed is one;
+// silence is none.
 func (c *cell) executed() error {
-	deadline := time.Now().Add(setupTime)
-	for {
-		m, err := receive(c.barrier, deadline)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(deadline):
-			continue // interrupt moved the deadline
-		case err != nil:
-			return nil
-		case m.kind == stage.MsgNoExec:
-			return &ExecError{c.spec.Argv[0], m.errno()}
-		case m.kind == stage.MsgFail:
-			return c.failed(m)
-		}
+	m, err := receive(c.barrier, time.Now().Add(time.Millisecond))
+	switch {
+	case err != nil:
+		return nil
+	case m.kind == stage.MsgNoExec:
+		return &ExecError{c.spec.Argv[0], m.errno()}
+	case m.kind == stage.MsgFail:
+		return c.failed(m)
 	}
+	return nil
 }
 
 // drain starts to read both outputs and to feed stdin.
 func (c *cell) drain() {
 	c.out, c.err = newCapturer(c.plan.limits.Output), newCapturer(c.plan.limits.Output)
-	c.drains.Add(3)
-	go func() { defer c.drains.Done(); c.out.drain(c.stdout) }()
-	go func() { defer c.drains.Done(); c.err.drain(c.stderr) }()
+	c.drains.Go(func() { c.out.drain(c.stdout) })
+	c.drains.Go(func() { c.err.drain(c.stderr) })
+	if len(c.spec.Stdin) == 0 {
+		c.stdin.Close()
+		return
+	}
 	in := c.stdin
-	go func() {
-		defer c.drains.Done()
+	c.drains.Go(func() {
 		// a tool that does not read its input ends this with EPIPE
 		in.Write(c.spec.Stdin)
 		in.Close()
-	}()
+	})
 }

@@ -22,7 +22,7 @@ func Compile(s Spec, f Facts) (Plan, error) {
 	if err := checkSpec(s, limits, f); err != nil {
 		return Plan{}, &Error{Op: "compile plan", Hint: hint(err), Err: err}
 	}
-	b := &builder{args: s.Argv, env: environment(s)}
+	b := &builder{args: s.Argv, env: environment(s), ops: make([]op, 0, 128)}
 	b.want.uid, b.want.gid = f.Identity.UID, f.Identity.GID
 	b.enter(f)
 	if err := b.view(s, f, limits); err != nil {
@@ -32,8 +32,8 @@ func Compile(s Spec, f Facts) (Plan, error) {
 	if len(b.passed) > stage.MaxFDs || len(b.ops) > stage.MaxOps {
 		return Plan{}, &Error{Op: "compile plan", Err: &SpecError{"Mounts", "are too many"}}
 	}
-	p := Plan{bytes: b.encode(), passed: b.passed, want: b.want, limits: limits, layer: b.layer}
-	return p, nil
+	p := Plan{passed: b.passed, want: b.want, limits: limits, layer: b.layer}
+	return p.holding(b.encode()), nil
 }
 
 func checkSpec(s Spec, limits Limits, f Facts) error {

@@ -34,6 +34,13 @@ type Config struct {
 	// where no layer can take its changes: then nothing can be undone, and half
 	// of a call's changes can be left. Without it such a call is refused.
 	AllowDirectWrite bool
+	// Pool is how many cells at most are built before their call is known, like
+	// those that calls used before: such a call starts in a third of the time.
+	// Each is used once. Zero keeps none.
+	Pool int
+	// PoolAlways builds every cell in the way of those, on the spot where none is
+	// ready, which takes longer. It serves to try what such cells withstand.
+	PoolAlways bool
 }
 
 // maxLimits returns the bounds with all fields filled.

@@ -53,7 +53,6 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 	}
 	b.add(op{code: stage.Nice, phase: 2, a: nice})
 	b.add(op{code: stage.Umask, phase: 2, a: 0o022})
-	b.add(op{code: stage.Chdir, phase: 2, text: directory(s)})
 	b.add(op{code: stage.Caps, phase: 2, x: [3]uint64{securebits}})
 	b.add(op{code: stage.NNP, phase: 2})
 	if f.Landlock {
@@ -62,6 +61,8 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 	b.add(op{code: stage.Close, phase: 2})
 	b.add(op{code: stage.Seccomp, phase: 2, text: filter(f.Memory != "approximate", f.Notify), flags: notify(f)})
 	b.add(op{code: stage.Report, phase: 2})
+	// from here on the plan is that of this call alone
+	b.add(op{code: stage.Chdir, phase: 2, text: directory(s)})
 	exec := op{code: stage.Exec, phase: 2, text: s.Argv[0]}
 	if s.Helper != nil {
 		exec.flags, exec.a, exec.text = stage.FlagFD, uint32(len(b.passed)), ""

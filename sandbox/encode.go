@@ -5,6 +5,7 @@ package sandbox
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
 )
@@ -35,7 +36,7 @@ func (b *builder) add(o op) { b.ops = append(b.ops, o) }
 
 // encode writes the flat form: header, fixed records, one blob.
 func (b *builder) encode() []byte {
-	blob := []byte{0}
+	blob := append(make([]byte, 0, 16<<10), 0)
 	put := func(s string) (off, n uint64) {
 		if s == "" {
 			return 0, 0
@@ -48,7 +49,7 @@ func (b *builder) encode() []byte {
 		off, n := put(s)
 		return off<<32 | n
 	}
-	var recs []byte
+	recs := make([]byte, 0, len(b.ops)*stage.OpSize)
 	prefix := 0
 	for i, o := range b.ops {
 		off, n := put(o.text)
@@ -57,7 +58,7 @@ func (b *builder) encode() []byte {
 			o.b = uint32(len(b.args))
 			x[0], x[1], x[2] = pack(words(b.args)), pack(words(b.env)), uint64(len(b.env))
 		}
-		if o.code == stage.Pivot {
+		if o.code == stage.Report {
 			prefix = i + 1
 		}
 		le := binary.LittleEndian
@@ -71,7 +72,7 @@ func (b *builder) encode() []byte {
 		recs = le.AppendUint64(recs, off)
 		recs = le.AppendUint64(recs, n)
 	}
-	return append(append(b.header(prefix, len(blob)), recs...), blob...)
+	return slices.Concat(b.header(prefix, len(blob)), recs, blob)
 }
 
 func (b *builder) header(prefix, blob int) []byte {

@@ -2,6 +2,8 @@
 
 package sandbox
 
+import "time"
+
 // SmallLauncher reports whether r starts cells from the launcher rather than
 // from the whole program.
 func (r *Runner) SmallLauncher() bool { return r.launcher.small() }
@@ -36,3 +38,26 @@ func (r *Runner) WithoutOverlay() { r.facts.Overlay, r.facts.Config.AllowDirectW
 
 // WithoutLandlock makes r build cells as on a kernel that has none.
 func (r *Runner) WithoutLandlock() { r.facts.Landlock = false }
+
+// Ready waits until nothing of r's pool is being built or ended, and returns how
+// many cells wait in it.
+func (r *Runner) Ready() int {
+	r.pool.work.Wait()
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	return len(r.pool.ready)
+}
+
+// Waiting returns the processes of the cells that wait for a call.
+func (r *Runner) Waiting() []int {
+	r.pool.mu.Lock()
+	defer r.pool.mu.Unlock()
+	var list []int
+	for _, s := range r.pool.ready {
+		list = append(list, s.cell.proc.Pid, s.cell.init.PID, s.cell.report.pid)
+	}
+	return list
+}
+
+// PoolAge changes how long a cell waits for a call.
+func (r *Runner) PoolAge(d time.Duration) { r.pool.age = d }

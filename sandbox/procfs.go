@@ -3,39 +3,39 @@
 package sandbox
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // nsNames are the namespaces of a cell, in the order the stage reports them.
 var nsNames = []string{"user", "mnt", "pid", "ipc", "uts", "net", "cgroup"}
 
-// namespacesOf reads the namespaces of a process: inode numbers by name.
-func namespacesOf(pid string) (map[string]uint64, error) {
-	m := map[string]uint64{}
-	for _, n := range nsNames {
-		inode, err := namespaceOf(pid, n)
+// namespacesOf reads namespaces of a process: inode numbers by name.
+func namespacesOf(pid string, names []string) (map[string]uint64, error) {
+	dir, err := unix.Open("/proc/"+pid+"/ns", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(dir)
+	m := make(map[string]uint64, len(names))
+	for _, n := range names {
+		b := make([]byte, 64)
+		k, err := unix.Readlinkat(dir, n, b)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read namespace %s: %w", n, err)
 		}
-		m[n] = inode
+		text := strings.TrimSuffix(strings.TrimPrefix(string(b[:k]), n+":["), "]")
+		if m[n], err = strconv.ParseUint(text, 10, 64); err != nil {
+			return nil, fmt.Errorf("read namespace %s: %w", n, err)
+		}
 	}
 	return m, nil
-}
-
-// namespaceOf reads one namespace of a process.
-func namespaceOf(pid, n string) (uint64, error) {
-	s, err := os.Readlink("/proc/" + pid + "/ns/" + n)
-	if err != nil {
-		return 0, err
-	}
-	inode, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(s, n+":["), "]"), 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read namespace %s: %w", n, err)
-	}
-	return inode, nil
 }
 
 // statusKeys are the lines of a status that matter here.
@@ -43,17 +43,55 @@ var statusKeys = map[string]bool{"Uid": true, "Gid": true, "Threads": true, "Cap
 	"CapPrm": true, "CapEff": true, "CapBnd": true, "CapAmb": true, "NoNewPrivs": true,
 	"Seccomp": true, "Seccomp_filters": true, "Groups": true}
 
+// procBuffers hold what procfs says while it is read.
+var procBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
+// readProc reads a file of procfs in as few calls as the kernel needs: several
+// are read for each cell, and a general reader, which knows no size, makes dozens.
+func readProc(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	b, err := readAll(fd)
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: name, Err: err}
+	}
+	return b, nil
+}
+
+// readAll reads what procfs has behind a descriptor.
+func readAll(fd int) ([]byte, error) {
+	buf := procBuffers.Get().(*[]byte)
+	defer procBuffers.Put(buf)
+	for at := 0; ; {
+		n, err := unix.Read(fd, (*buf)[at:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return bytes.Clone((*buf)[:at]), nil
+		}
+		if at += n; at == len(*buf) {
+			*buf = append(*buf, make([]byte, len(*buf))...)
+		}
+	}
+}
+
 // statusOf reads /proc/<pid>/status as keys and values.
 func statusOf(pid string) (map[string]string, error) {
-	b, err := os.ReadFile("/proc/" + pid + "/status")
+	b, err := readProc("/proc/" + pid + "/status")
 	if err != nil {
 		return nil, err
 	}
 	m := make(map[string]string, 16)
-	for line := range strings.Lines(string(b)) {
-		k, v, ok := strings.Cut(line, ":")
-		if ok && statusKeys[k] {
-			m[k] = strings.TrimSpace(v)
+	for line := range bytes.Lines(b) {
+		k, v, ok := bytes.Cut(line, []byte(":"))
+		if ok && statusKeys[string(k)] {
+			m[string(k)] = string(bytes.TrimSpace(v))
 		}
 	}
 	return m, nil

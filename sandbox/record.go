@@ -69,6 +69,7 @@ type Attestation struct {
 	Mounts         []MountFact       // as found, in order
 	MountDigest    [32]byte          // of the raw mountinfo
 	Init           InitFact
+	Prepared       bool // the cell was built before its call was known
 	Degraded       []Degraded
 	Digest         [32]byte // of all of the above
 }

@@ -28,6 +28,7 @@ type Runner struct {
 	stores   []*overlay.Store // the first takes new commits
 	states   []stateDir       // where they lie
 	groups   *cgroup.Tree     // nil where there are none
+	pool     *pool            // nil where no cell is prepared ahead
 	// recovered is what New found in the store.
 	recovered []Recovered
 
@@ -63,6 +64,10 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 	if err := r.openStores(ctx, c); err != nil {
 		r.Close()
 		return nil, err
+	}
+	if r.pool, err = newPool(r, c); err != nil {
+		r.Close()
+		return nil, &Error{Op: "open sandbox", Err: err}
 	}
 	return r, nil
 }
@@ -104,7 +109,7 @@ func open(c Config) (*Runner, error) {
 	if err != nil {
 		return nil, &Error{Op: "open sandbox", Err: err}
 	}
-	own, err := namespacesOf("self")
+	own, err := namespacesOf("self", nsNames)
 	if err != nil {
 		return nil, &Error{Op: "open sandbox", Hint: "mount procfs at /proc", Err: err}
 	}
@@ -118,9 +123,8 @@ func open(c Config) (*Runner, error) {
 		f.Memory, f.Doors = string(groups.Kind()), groups.Doors()
 	}
 	if f.TimeNS {
-		if own["time"], err = namespaceOf("self", "time"); err != nil {
-			f.TimeNS = false
-		}
+		t, err := namespacesOf("self", []string{"time"})
+		own["time"], f.TimeNS = t["time"], err == nil
 	}
 	// Without the small launcher the same stage runs from the whole program:
 	// as safe, only slower to start.
@@ -132,8 +136,10 @@ func open(c Config) (*Runner, error) {
 }
 
 // Close releases what the Runner holds. Running cells are not affected; new
-// ones are refused. Close may be called twice.
+// ones are refused, and those that wait for a call are gone when it returns.
+// Close may be called twice.
 func (r *Runner) Close() error {
+	r.pool.close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
@@ -183,7 +189,7 @@ func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) 
 		return Result{}, err
 	}
 	if r.rewrite != nil {
-		p.bytes = r.rewrite(p.bytes)
+		p = p.holding(r.rewrite(p.bytes))
 	}
 	record := PlanRecord{CallID: s.CallID, Profile: s.Profile, Decision: s.Grants.Decision, Plan: p.bytes,
 		Digest: p.Digest(), Argv: s.Argv, Stdin: sha256.Sum256(s.Stdin), Facts: f, Degraded: degraded(f)}

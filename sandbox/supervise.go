@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -140,14 +141,15 @@ func (c *cell) command(letter byte, wait time.Duration) bool {
 // the control channel makes both supervising processes end, and the end of
 // process 1 ends its namespace.
 func (c *cell) end() {
+	c.table.close()
 	for _, f := range []*os.File{c.control, c.barrier} {
 		if f != nil {
 			f.Close()
 		}
 	}
 	if c.proc != nil {
-		if c.status == nil {
-			c.proc.Kill()
+		if c.status == nil && c.init.PID == 0 {
+			c.proc.Kill() // it may not listen yet
 		}
 		c.reap()
 	}
@@ -175,27 +177,30 @@ func (c *cell) end() {
 // that hangs in the kernel, on a dead network file system for instance, cannot
 // be killed; the call returns all the same and says so.
 func (c *cell) reap() {
-	done := make(chan *os.ProcessState, 1)
-	go func() {
-		state, _ := c.proc.Wait()
-		done <- state
-	}()
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	select {
-	case state := <-done:
-		c.account(state)
-		return
-	case <-late.C:
+	if !c.gone(patience) {
 		c.proc.Kill()
+		if !c.gone(lastPatience) {
+			c.result.Stuck = true
+			go c.proc.Wait()
+			return
+		}
 	}
-	late.Reset(lastPatience)
-	select {
-	case state := <-done:
-		c.account(state)
-	case <-late.C:
-		c.result.Stuck = true
-	}
+	state, _ := c.proc.Wait()
+	c.account(state)
+}
+
+// gone waits until the started process has ended.
+func (c *cell) gone(wait time.Duration) bool {
+	ended := false
+	deadline := time.Now().Add(wait)
+	_ = c.proc.WithHandle(func(pidfd uintptr) {
+		for !ended && time.Now().Before(deadline) {
+			p := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+			n, err := unix.Poll(p, int(time.Until(deadline).Milliseconds())+1)
+			ended = err == nil && n > 0
+		}
+	})
+	return ended
 }
 
 func (c *cell) account(state *os.ProcessState) {

@@ -27,6 +27,7 @@ func verifyCommand(t *terminal) *cli.Command {
 		CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitSandbox, exitInterrupted),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "every row"},
+			&cli.BoolFlag{Name: "warm", Usage: "attack cells that were built before their call was known"},
 			&cli.BoolFlag{Name: "require-cgroup", Usage: "refuse where memory cannot be counted exactly"},
 			&cli.IntFlag{Name: "soak", Usage: "run `N` cells besides and look for what they leave behind"},
 		},

@@ -124,6 +124,10 @@ type workplace struct {
 }
 
 // openWorkplace opens a workspace with the built-in tools and the user's own.
+// standbyCells is how many cells wait for the next call: one each for reading and
+// for writing, by the file tools and by commands.
+const standbyCells = 4
+
 func openWorkplace(ctx context.Context, dir string, own ...tools.Command) (*workplace, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

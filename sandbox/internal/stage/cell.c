@@ -61,17 +61,17 @@ static TEXT const char *text(const struct op *o) { return blob + o->off; }
 static TEXT const char *ref(const struct op *o) { return blob + (o->x[3] >> 32); }
 
 /* Maps the plan if its descriptor is a memory file that nobody can change. */
-static TEXT void load_plan(void) {
-	long seals = SYS(fcntl, FD_PLAN, 1034 /* F_GET_SEALS */);
+static TEXT void load_plan(int fd) {
+	long seals = SYS(fcntl, fd, 1034 /* F_GET_SEALS */);
 	if (seals < 0 || (seals & SEALS) != SEALS)
 		fail(-1, 0, -1);
 	struct statx st;
-	long r = SYS(statx, FD_PLAN, w_none, AT_EMPTY_PATH_, STATX_SIZE, &st);
+	long r = SYS(statx, fd, w_none, AT_EMPTY_PATH_, STATX_SIZE, &st);
 	if (r < 0)
 		fail(-1, 0, r);
 	if (st.stx_size < sizeof(struct header) || st.stx_size > (16u << 20))
 		fail(-1, 0, -22);
-	long at = SYS(mmap, 0, st.stx_size, PROT_READ, MAP_PRIVATE, FD_PLAN, 0);
+	long at = SYS(mmap, 0, st.stx_size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
 	if (at < 0 && at > -4096)
 		fail(-1, 0, at);
 	int index;
@@ -137,25 +137,60 @@ static TEXT void split(const char **words, uint64_t at, uint32_t count) {
 	words[count] = 0;
 }
 
-/* The listener goes to the runner and is kept nowhere else. */
+static TEXT int same(const void *a, const void *b, uint64_t n) {
+	const uint64_t *p = a, *q = b;
+	uint64_t i = 0;
+	for (; i < n / 8; i++)
+		if (p[i] != q[i])
+			return 0;
+	for (i *= 8; i < n; i++)
+		if (((const char *)a)[i] != ((const char *)b)[i])
+			return 0;
+	return 1;
+}
+
+/* A cell that was prepared for a later call waits here for the plan of that
+ * call. It must be, up to this point, the plan that was carried out; what
+ * follows in it is carried out next. Silence for ever is no call. */
+static TEXT void op_barrier(int index) {
+	const struct header *was = plan;
+	const struct op *did = ops, *end = &ops[was->nops - 1];
+	const char *said = blob;
+	long fd = receive_fd(reports);
+	if (fd < 0)
+		leave(125);
+	load_plan((int)fd);
+	SYS(close, fd);
+	const struct op *e = &ops[plan->nops - 1];
+	if (plan->nops < was->nops || plan->nprefix != was->nops - 1 || plan->nfds != was->nfds ||
+	    plan->blob < was->blob || !same(ops, did, plan->nprefix * sizeof *ops) || !same(blob, said, was->blob) ||
+	    e->code != OP_EXEC || (e->flags & FLAG_FD) != (end->flags & FLAG_FD) || e->a != end->a)
+		fail(index, OP_BARRIER, -116 /* ESTALE */);
+}
+
+/* Tells the runner that everything is done but the last steps. The listener
+ * goes to it and is kept nowhere else. Then waits for its word, which for a
+ * prepared cell is a plan; anything else, or silence for ever, is no. */
 static TEXT long op_report(void) {
 	identity.type = MSG_REPORT;
+	long r;
 	if (listener >= 0) {
-		long r = send_fd(reports, &identity, listener);
-		return r < 0 ? r : SYS(close, listener);
+		r = send_fd(reports, &identity, listener);
+		if (r >= 0)
+			r = SYS(close, listener);
+	} else {
+		r = SYS(write, reports, &identity, sizeof identity);
 	}
-	long r = SYS(write, reports, &identity, sizeof identity);
+	char go = 0;
+	if (r >= 0 && ops[plan->nops - 1].code != OP_BARRIER && (SYS(read, reports, &go, 1) != 1 || go != 'G'))
+		leave(125);
 	return r < 0 ? r : 0;
 }
 
-/* Waits for the word of the runner; anything else, or silence for ever, is no. */
 static TEXT void __attribute__((noreturn)) op_exec(int index, const struct op *o) {
 	const char *argv[PLAN_MAX_ARGS + 1], *env[PLAN_MAX_ARGS + 1];
 	split(argv, o->x[0], o->b);
 	split(env, o->x[1], (uint32_t)o->x[2]);
-	char go = 0;
-	if (SYS(read, reports, &go, 1) != 1 || go != 'G')
-		leave(125);
 	if (o->flags & FLAG_FAIL)
 		fail(index, o->code, -125);
 	long r;
@@ -249,6 +284,11 @@ static TEXT void run_phase(uint32_t phase) {
 			op_exec((int)i, o);
 		if (o->flags & FLAG_FAIL)
 			fail((int)i, o->code, -125);
+		if (o->code == OP_BARRIER) {
+			op_barrier((int)i);
+			i--; /* its place is that of the next step in the plan of the call */
+			continue;
+		}
 		long r = carry_out(o);
 		if (r < 0)
 			fail((int)i, o->code, r);
@@ -363,7 +403,10 @@ static TEXT void __attribute__((noreturn)) supervise_init(long pid, int pidfd) {
 			leave(status == 0 ? 0 : 125);
 		}
 		if (p[0].revents) {
+			/* its end is waited for: the runner, which waits for this process,
+			 * takes all of the cell for gone then */
 			SYS(kill, pid, SIGKILL_);
+			SYS(wait4, pid, 0, 0, 0);
 			leave(125);
 		}
 	}
@@ -371,7 +414,7 @@ static TEXT void __attribute__((noreturn)) supervise_init(long pid, int pidfd) {
 
 static TEXT void __attribute__((noreturn)) stage(void) {
 	reports = FD_CONTROL;
-	load_plan();
+	load_plan(FD_PLAN);
 	long r = SYS(close_range, FD_EXTRA + plan->nfds, ~0u, 0);
 	if (r < 0)
 		fail(-1, 0, r);

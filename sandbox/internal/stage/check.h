@@ -33,13 +33,17 @@ static uint8_t rules[OP_LAST + 1] DATA = {
     [OP_LANDLOCK] = 4,
     [OP_CLOSE] = 4,
     [OP_SECCOMP] = 4,
+    [OP_BARRIER] = 4,
     [OP_REPORT] = 4,
     [OP_EXEC] = 4,
 };
 
-/* Steps that must stand exactly once, in this order. */
+/* Steps that must stand exactly once, in this order. The report follows the
+ * filter, and nothing but the working directory stands between it and the end,
+ * which is BARRIER in the plan of a cell that is prepared for a later call. */
 static uint8_t backbone[] DATA = {OP_UNSHARE, OP_MAP,  OP_BOUNDS, OP_ROOT,    OP_PROC,	OP_PIVOT, OP_KEYRING,
 				   OP_CAPS,    OP_NNP, OP_CLOSE,  OP_SECCOMP, OP_REPORT, OP_EXEC};
+#define BONES_BEFORE_END (sizeof backbone - 1)
 
 static TEXT int text_ok(const char *blob, uint64_t size, uint64_t off, uint64_t len) {
 	return off < size && len < size - off && blob[off + len] == 0;
@@ -65,7 +69,7 @@ static TEXT int op_ok(const struct header *h, const struct op *o, const char *bl
 	if (o->flags & ~(PHASE_MASK | FLAG_FD | FLAG_UPPER | FLAG_NOTIFY | FLAG_FAIL))
 		return 0;
 	if ((o->flags & FLAG_FD) &&
-	    (o->a >= h->nfds || (o->code != OP_TREE && o->code != OP_EXEC && o->code != OP_JOIN)))
+	    (o->a >= h->nfds || (o->code != OP_TREE && o->code != OP_EXEC && o->code != OP_BARRIER && o->code != OP_JOIN)))
 		return 0;
 	if ((o->flags & FLAG_UPPER) && o->code != OP_OVERLAY)
 		return 0;
@@ -101,7 +105,7 @@ TEXT int stage_check(const void *plan, uint64_t size, int *index) {
 			return 2;
 	const struct op *ops = (const void *)(h + 1);
 	const char *blob = (const char *)(ops + h->nops);
-	uint32_t phase = 0, bone = 0;
+	uint32_t phase = 0, bone = 0, last = h->nops - 1;
 	for (uint32_t i = 0; i < h->nops; i++) {
 		*index = (int)i;
 		if (!op_ok(h, &ops[i], blob))
@@ -109,6 +113,8 @@ TEXT int stage_check(const void *plan, uint64_t size, int *index) {
 		if ((ops[i].flags & PHASE_MASK) < phase)
 			return 4;
 		phase = ops[i].flags & PHASE_MASK;
+		if (bone >= BONES_BEFORE_END && ops[i].code != OP_CHDIR && i != last)
+			return 6;
 		int is_bone = 0;
 		for (uint32_t k = 0; k < sizeof backbone; k++)
 			is_bone |= backbone[k] == ops[i].code;
@@ -118,11 +124,15 @@ TEXT int stage_check(const void *plan, uint64_t size, int *index) {
 			bone++;
 		}
 	}
-	*index = (int)h->nops - 1;
-	if (bone != sizeof backbone)
+	*index = (int)last;
+	if (ops[last].code == OP_BARRIER) {
+		if (bone != BONES_BEFORE_END || ops[last - 1].code != OP_REPORT)
+			return 6;
+	} else if (bone != sizeof backbone) {
 		return 5;
-	if (h->nops < 3 || ops[h->nops - 3].code != OP_SECCOMP || ops[h->nops - 2].code != OP_REPORT ||
-	    ops[h->nops - 1].code != OP_EXEC)
-		return 6;
-	return 0;
+	}
+	uint32_t filter = last;
+	while (ops[filter].code != OP_SECCOMP)
+		filter--;
+	return ops[filter + 1].code == OP_REPORT && ops[last].code != OP_CHDIR ? 0 : 6;
 }

@@ -31,6 +31,7 @@ const (
 	Proc     Code = 13
 	Hostname Code = 16
 	Pivot    Code = 20
+	Barrier  Code = 22
 	Keyring  Code = 23
 	Rlimit   Code = 24
 	Caps     Code = 25
@@ -54,7 +55,7 @@ var names = map[Code]string{
 	Pivot: "PIVOT", Keyring: "KEYRING", Rlimit: "RLIMIT", Caps: "CAPS", NNP: "NNP", Close: "CLOSE",
 	Seccomp: "SECCOMP", Report: "REPORT", Exec: "EXEC", SetID: "SETID", Umask: "UMASK", Chdir: "CHDIR",
 	Bounds: "BOUNDS", Landlock: "LANDLOCK", Nice: "NICE",
-	TimeNS: "TIMENS", Overlay: "OVERLAY", Join: "JOIN",
+	TimeNS: "TIMENS", Overlay: "OVERLAY", Join: "JOIN", Barrier: "BARRIER",
 }
 
 // String returns the name used in errors, "stage" for no operation.

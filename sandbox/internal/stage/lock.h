@@ -102,6 +102,35 @@ static TEXT long send_fd(int to, struct msg *m, long fd) {
 	return r < 0 ? r : 0;
 }
 
+/* Receives one descriptor, and nothing else with it. */
+static TEXT long receive_fd(int from) {
+	struct {
+		uint64_t len;
+		int32_t level, type;
+		int32_t fd, pad;
+	} c = {0, 0, 0, -1, 0};
+	char b;
+	struct {
+		void *base;
+		uint64_t len;
+	} v = {&b, 1};
+	struct {
+		void *name;
+		uint32_t namelen, pad;
+		void *iov;
+		uint64_t niov;
+		void *control;
+		uint64_t ncontrol;
+		int32_t flags, pad2;
+	} h = {0, 0, 0, &v, 1, &c, sizeof c, 0, 0};
+	long r = SYS(recvmsg, from, &h, 0x40000000 /* MSG_CMSG_CLOEXEC */);
+	if (r < 0)
+		return r;
+	if (r != 1 || h.ncontrol < 20 || c.level != 1 || c.type != 1 || c.fd < 0)
+		return -71; /* EPROTO */
+	return c.fd;
+}
+
 static char w_zero[] DATA = "0", w_offsets[] DATA = "self/timens_offsets";
 
 /* Enters a control group by the descriptor of its list of processes. Done

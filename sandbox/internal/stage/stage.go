@@ -40,5 +40,5 @@ var reasons = [...]string{
 	3: "malformed operation",
 	4: "operation outside its phase",
 	5: "required steps missing or out of order",
-	6: "plan does not end in seccomp, report, exec",
+	6: "plan does not end in seccomp, report and exec or barrier",
 }
