@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,7 @@ var (
 type guard struct {
 	ctx     context.Context
 	root    string // of the workspace, absolute and free of links
+	within  []string // the git directory that the workspace lies in and what leads from there, or nil
 	names   *names
 	ids     map[fileID]string // to the guarded name that leads there
 	paths   map[string]string // folded, relative to root
@@ -52,6 +54,9 @@ func newGuard(ctx context.Context, lower int, f Filter) (*guard, error) {
 	}
 	g := &guard{ctx: ctx, root: root, names: newNames(f), ids: map[fileID]string{}, paths: map[string]string{},
 		read: map[string]bool{}, walked: map[fileID]bool{}, left: maxLook}
+	if parts := components(root); slices.Contains(parts, ".git") {
+		g.within = parts[slices.Index(parts, ".git"):]
+	}
 	g.user = userConfigs()
 	for _, f := range g.user {
 		if err := g.trace(path.Dir(f), path.Base(f), f); err != nil {
@@ -255,6 +260,9 @@ func (g *guard) note(p string, st *unix.Stat_t, why string) {
 // holds returns why a change of p is not committed, or "". low is what stands
 // there, or nil.
 func (g *guard) holds(p string, t Type, low *unix.Stat_t) string {
+	if why := holdGit(append(slices.Clone(g.within), components(p)...), t); why != "" {
+		return why
+	}
 	if low != nil {
 		if why, ok := g.ids[idOf(low)]; ok {
 			return behind(why)

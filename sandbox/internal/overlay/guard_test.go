@@ -87,6 +87,18 @@ func TestWhatGuardedNamesLeadTo(t *testing.T) {
 			t.Errorf("held %q", held)
 		}
 	})
+	t.Run("a workspace in a git directory", func(t *testing.T) {
+		w := newWorld(t, map[string]string{"pre-push": "2"})
+		put(t, w.dir, map[string]string{".git/HEAD": "x"})
+		hooks := filepath.Join(w.dir, ".git/hooks")
+		if err := os.Rename(w.work(), hooks); err != nil {
+			t.Fatal(err)
+		}
+		l, err := overlay.Read(t.Context(), openDir(t, w.upper()), openDir(t, hooks), overlay.Filter{}, most)
+		if err != nil || heldIn(l)["pre-push"] == "" {
+			t.Errorf("held %q, %v", heldIn(l), err)
+		}
+	})
 	t.Run("the configuration of the user", func(t *testing.T) {
 		home := t.TempDir()
 		t.Setenv("HOME", home)
