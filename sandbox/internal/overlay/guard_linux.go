@@ -29,7 +29,7 @@ var (
 // everything else by its identity, so that no other name for it helps.
 type guard struct {
 	ctx     context.Context
-	root    string // of the workspace, absolute and free of links
+	root    string   // of the workspace, absolute and free of links
 	within  []string // the git directory that the workspace lies in and what leads from there, or nil
 	names   *names
 	ids     map[fileID]string // to the guarded name that leads there
