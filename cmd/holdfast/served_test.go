@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -34,6 +40,12 @@ func TestModelScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": exitStatus, "modelserver": startServer, "ollamapull": pullLike,
 		},
+		Condition: func(cond string) (bool, error) {
+			if cond != "llamaserver" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			return os.Getenv(llamaServer) != "", nil
+		},
 	})
 }
 
@@ -41,6 +53,10 @@ func TestModelScripts(t *testing.T) {
 func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: modelserver KIND")
+	}
+	if args[0] == "llamaserver" {
+		startLlama(ts)
+		return
 	}
 	s := modelserver.Start(clerk(args[0]))
 	switch args[0] {
@@ -53,6 +69,36 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Defer(s.Close)
 	ts.Setenv("SERVER", s.Host())
+}
+
+// llamaServer names the variable with the path of llama.cpp's own server.
+const llamaServer = "HOLDFAST_LLAMA_SERVER"
+
+// startLlama starts llama.cpp's own server with the reference model, and waits until it
+// says that it listens.
+func startLlama(ts *testscript.TestScript) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	_, free, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(errors.Join(err, l.Close()))
+	cmd := exec.Command(os.Getenv(llamaServer), "-m", ts.Getenv("REFERENCE"), "--host", "127.0.0.1", "--port", free, "--jinja",
+		"-c", "8192", "-np", "1", "-t", "1", "--alias", "reference")
+	out, err := cmd.StderrPipe()
+	ts.Check(err)
+	cmd.Stdout = cmd.Stderr
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		_ = cmd.Process.Kill() // it has nothing to save
+		_ = cmd.Wait()
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), "listening") {
+			go io.Copy(io.Discard, out)
+			ts.Setenv("SERVER", "127.0.0.1:"+free)
+			return
+		}
+	}
+	ts.Fatalf("%s ended before it listened", cmd.Path)
 }
 
 var port = regexp.MustCompile(`\b\d{4}\b`)
