@@ -298,3 +298,44 @@ func TestGitWorksThroughATransaction(t *testing.T) {
 		t.Errorf("git says %q", got)
 	}
 }
+
+// TestTwoCallsMakeNoRepositoryTogether: each of two calls makes one half of a git
+// repository whose configuration git would obey; whichever is committed last is
+// compared with what the first one left, even if both ended before that.
+func TestTwoCallsMakeNoRepositoryTogether(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	dir := realDir(t)
+	fill(t, dir, map[string]string{"b/x": "1"})
+	call := func(script string) sandbox.Spec {
+		s := writable(dir)
+		s.CallID, s.Argv = "half", []string{"/bin/sh", "-c", script}
+		return s
+	}
+	var second sandbox.Result
+	var serr error
+	done := make(chan struct{})
+	first := &recorder{deciding: func(sandbox.CommitRecord) error {
+		const marker = "half-of-it-71.5"
+		running := make(chan struct{})
+		go func() {
+			defer close(done)
+			second, serr = r.Run(t.Context(), call("echo ref: x > b/HEAD; : "+marker), &recorder{attested: func(sandbox.Attestation) error { close(running); return nil }})
+		}()
+		select {
+		case <-running:
+		case <-done:
+		}
+		if left := gone(marker, 5*time.Second); len(left) > 0 { // it has ended, and waits
+			t.Errorf("the second call still runs: %v", left)
+		}
+		return nil
+	}}
+	res, err := r.Run(t.Context(), call("mkdir b/objects b/refs; printf '[core]\\n\\tfsmonitor = ./evil\\n' > b/config"), first)
+	<-done
+	if err != nil || serr != nil || res.Commit != sandbox.CommitDone {
+		t.Fatalf("%v %v, commit %v %s", err, serr, res.Commit, res.Why)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "b/HEAD")); err == nil || second.Held() != 1 {
+		t.Errorf("a repository stands: %d held, commit %v", second.Held(), second.Commit)
+	}
+}
