@@ -158,10 +158,11 @@ func (g *guard) entry(dir int, e dirent, at spot) error {
 		return nil // data, and a great many of it
 	default:
 		fd, err := unix.Openat(dir, e.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP {
-			return nil
-		}
-		if err != nil {
+		switch err {
+		case nil:
+		case unix.ENOENT, unix.ENOTDIR, unix.ELOOP, unix.EACCES:
+			return nil // gone, or nothing that this user's programs could obey either
+		default:
 			return fmt.Errorf("look into %q: %w", in.rel, err)
 		}
 		defer unix.Close(fd)

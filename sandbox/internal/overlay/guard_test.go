@@ -220,6 +220,23 @@ func TestIndexesOfGitArePlain(t *testing.T) {
 	}
 }
 
+// TestFoldersOfOthersAreNoObstacle: a workspace may hold what this user cannot
+// look into, such as the data of a service.
+func TestFoldersOfOthersAreNoObstacle(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("UNTESTED(root can look into everything)")
+	}
+	w := newWorld(t, map[string]string{"old": "2"})
+	closed := filepath.Join(w.work(), "closed")
+	if err := os.Mkdir(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Chmod(closed, 0o700) })
+	if held := heldIn(w.read(t, overlay.Filter{})); len(held) > 0 {
+		t.Errorf("held %q", held)
+	}
+}
+
 func TestSearchHasItsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
