@@ -82,7 +82,7 @@ func openServed(c *cli.Context) (*loadedModel, error) {
 	i := e.Info()
 	m := &loadedModel{engine: servedEngine{e}, cuts: review.Uncalibrated(), notes: append(i.Missing, "the model's label probabilities are not calibrated")}
 	m.used = agent.ModelUsed{Role: "agent", GGUF: agent.Served(i.Identity()), Name: a.Model, Ctx: i.Context, Detail: agent.JSON(i),
-		Engine: strings.TrimSpace(strings.Join([]string{string(i.Protocol), i.Version, "at", i.Server}, " "))}
+		Engine: strings.Join(strings.Fields(string(i.Protocol)+" "+i.Version+" at "+i.Server), " ")}
 	return m, nil
 }
 

@@ -209,7 +209,7 @@ const (
 		`"call":{"type":"string","enum":["probe"]},"label":{"type":"string","enum":["benign"]}},` +
 		`"required":["reason","call","label"],"additionalProperties":false}`
 	probeText   = "Answer with the call probe and the label benign."
-	probeTokens = 64
+	probeTokens = 160
 )
 
 var probeTool = agent.ToolSpec{Name: "probe", Description: "does nothing", Schema: []byte(`{"type":"object","properties":{}}`)}
