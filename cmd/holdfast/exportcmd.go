@@ -105,11 +105,16 @@ func exportRuns(c *cli.Context, t *terminal) error {
 	if err := noteExport(c.Context, l, left, o.Format, card); err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "%d rows of %d of %d runs in %s\n", card.Rows, card.RunsOut, card.Runs, c.String("output"))
+	return printSet(t, card, c.String("output"))
+}
+
+// printSet says what was written where, and what was left out and why.
+func printSet(t *terminal, card *dataset.Card, dir string) error {
+	fmt.Fprintf(t.out, "%d rows of %d of %d runs in %s\n", card.Rows, card.RunsOut, card.Runs, dir)
 	for _, why := range sortedKeys(card.Lost) {
 		fmt.Fprintf(t.out, "left out: %d: %s\n", card.Lost[why], why)
 	}
-	return nil
+	return t.out.err
 }
 
 // checkSet reads a set that was exported, with decoders that know nothing of its writer.

@@ -30,7 +30,7 @@ func rolloutCommand(t *terminal) *cli.Command {
 			"  holdfast rollout -n 16 --temp 0.8 --seed 3 -o batch examples/tasks.jsonl\n" +
 			"  holdfast rollout -n 16 --shard 1/2 --ledger shard1/ledger.db examples/tasks.jsonl",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger, exitInterrupted),
-		Flags: append(engineFlags(), ledgerFlag(), policyFlag(),
+		Flags: append(engineFlags(), ledgerFlag(), policyFlag(), reviewFlag(),
 			&cli.IntFlag{Name: "samples", Aliases: []string{"n"}, Value: 4, Usage: "`ATTEMPTS` at each task"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "draws the tasks' values and seeds every run"},
 			&cli.Float64Flag{Name: "temp", Value: 1, Usage: "temperature of sampling"},
@@ -53,6 +53,9 @@ func rollout(c *cli.Context, t *terminal) error {
 	}
 	limits, err := limitsOf(c)
 	if err != nil {
+		return err
+	}
+	if err := checkReview(c.String("review")); err != nil {
 		return err
 	}
 	if c.Args().Len() != 1 || c.Int("parallel") < 1 {
@@ -85,6 +88,9 @@ func rollout(c *cli.Context, t *terminal) error {
 	defer m.engine.Close()
 
 	o.Of = []string{m.used.GGUF, fmt.Sprintf("temp %g, %+v, rules %x", c.Float64("temp"), limits, rules.Digest())}
+	if mode := c.String("review"); c.IsSet("review") {
+		o.Of = append(o.Of, "review "+mode)
+	}
 	plan, err := eval.PlanRollout(list, o)
 	if err != nil {
 		return usage(err)
@@ -101,7 +107,7 @@ func rollout(c *cli.Context, t *terminal) error {
 	if !c.Bool("quiet") {
 		t.printf("%s: %d runs, %d done before, %d cut short before\n", plan.Name, len(plan.Jobs), len(done), len(lost))
 	}
-	b := &rolloutBench{l: l, m: m, rules: rules, limits: limits, temp: c.Float64("temp"), lost: lost}
+	b := &rolloutBench{l: l, m: m, rules: rules, limits: limits, temp: c.Float64("temp"), review: c.String("review"), lost: lost}
 	if err := plan.Run(c.Context, done, c.Int("parallel"), scratch, b.run, rolloutProgress(c, t)); err != nil {
 		return rolloutFailure(err)
 	}
@@ -262,7 +268,9 @@ func writeBatch(c *cli.Context, t *terminal, l *ledger.Ledger, runs []dataset.Ru
 		if err := noteExport(c.Context, l, left, o.Format, card); err != nil {
 			return err
 		}
-		fmt.Fprintf(t.out, "%d rows of %d runs in %s\n", card.Rows, card.RunsOut, dir)
+		if err := printSet(t, card, dir); err != nil {
+			return err
+		}
 	}
 	return nil
 }

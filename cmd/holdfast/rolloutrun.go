@@ -21,6 +21,7 @@ type rolloutBench struct {
 	rules  *policy.Set
 	limits agent.Limits
 	temp   float64
+	review string
 	lost   map[eval.Key]string // runs that were cut short before
 }
 
@@ -32,7 +33,7 @@ func (b *rolloutBench) run(ctx context.Context, j eval.Job, dir string) error {
 		return err
 	}
 	defer w.Close()
-	w.rules = b.rules
+	w.rules, w.review = b.rules, b.review
 	gate, err := w.gate(b.m)
 	if err != nil {
 		return err
@@ -57,6 +58,7 @@ func (b *rolloutBench) run(ctx context.Context, j eval.Job, dir string) error {
 		Temp: b.temp, Seed: j.Seed, Recorder: &grader{Run: rec, b: b, j: j, w: w, dir: dir},
 	}, loop.Task{Prompt: j.Task.Prompt, Model: b.m.used, Start: agent.RunStart{
 		Agent: "rollout", Build: thisBuild().String(), Train: true, Warnings: b.m.notes,
+		Config: agent.JSON(settings{"review": {b.review}}),
 		Policy: &agent.Blob{Media: "application/json", Data: b.rules.Record()},
 	}})
 	switch {
