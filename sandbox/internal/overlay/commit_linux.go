@@ -230,6 +230,12 @@ func (c *commit) prepare(ctx context.Context) error {
 			return fmt.Errorf("%q: %w", it.Path, err)
 		}
 	}
+	if c.many() {
+		c.store.step("sync")
+		if err := unix.Syncfs(c.shelf.fd); err != nil {
+			return fmt.Errorf("write out what is prepared: %w", err)
+		}
+	}
 	if b, err = json.Marshal(j); err != nil {
 		return err
 	}

@@ -99,8 +99,15 @@ func (c *commit) stageFile(ctx context.Context, i int, it *item) error {
 			return err
 		}
 	}
+	if c.many() {
+		return nil // all of them are, at once, when the last one is staged
+	}
 	return to.Sync()
 }
+
+// many reports whether it is cheaper to have the whole file system written out
+// than each file by itself.
+func (c *commit) many() bool { return len(c.journal.Items) > 32 }
 
 // copyAttributes gives the new content the extended attributes of the file it
 // replaces, access lists and labels among them, as far as this process may.
