@@ -23,6 +23,9 @@ type modelFile struct {
 	digest string
 }
 
+// pinMark is between a model's name and the one SHA-256 that it may have.
+const pinMark = "@sha256:"
+
 // openModel finds a model and checks it before anything maps it. Close it.
 func openModel(ctx context.Context, name string) (*modelFile, error) {
 	return openModelShown(ctx, name, nil)
@@ -33,6 +36,7 @@ func openModelShown(ctx context.Context, name string, shown *progress) (*modelFi
 	if remote.Named(name) {
 		return nil, usage(fmt.Errorf("open model %s: it is on a server, so that there is no file to read", inertLine(name, 80)))
 	}
+	name, pin, pinned := strings.Cut(name, pinMark)
 	loc, err := models.DefaultStore(os.Getenv).Find(name)
 	if err != nil {
 		return nil, modelFailure(err)
@@ -44,6 +48,9 @@ func openModelShown(ctx context.Context, name string, shown *progress) (*modelFi
 	f := &modelFile{File: file}
 	if f.info, err = file.Describe(); err == nil {
 		f.digest, err = file.Sum(ctx, shown.share)
+	}
+	if err == nil && pinned && strings.ToLower(pin) != f.digest {
+		err = fmt.Errorf("open model %s: %w: want %s, got %s", inertLine(f.Name, 80), models.ErrDigest, inertLine(pin, 80), f.digest)
 	}
 	if err != nil {
 		file.Close()
