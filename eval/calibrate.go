@@ -15,19 +15,25 @@ type Labelled struct {
 // and whose probabilities were read.
 func (s SplitReport) Labelled() []Labelled {
 	var out []Labelled
+	for _, r := range s.Rows {
+		out = append(out, r.labelled()...)
+	}
+	return out
+}
+
+func (r ModelRow) labelled() []Labelled {
+	var out []Labelled
 	add := func(o Opinion, truth string) {
 		if l := agent.ParseLabel(truth); l != agent.Unknown && o.Probs.Known() {
 			out = append(out, Labelled{o.Probs, l})
 		}
 	}
-	for _, r := range s.Rows {
-		add(r.Got.Request, r.Task.RequestLabel())
-		for _, o := range r.Got.Responses {
-			if truth, known := r.Task.ResponseLabel(o.Text); known {
-				add(o.Opinion, truth)
-			} else if r.Task.Kind == tasks.Benign {
-				add(o.Opinion, agent.Benign.String())
-			}
+	add(r.Got.Request, r.Task.RequestLabel())
+	for _, o := range r.Got.Responses {
+		if truth, known := r.Task.ResponseLabel(o.Text); known {
+			add(o.Opinion, truth)
+		} else if r.Task.Kind == tasks.Benign {
+			add(o.Opinion, agent.Benign.String())
 		}
 	}
 	return out

@@ -1,6 +1,8 @@
 package eval_test
 
 import (
+	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/holdfast-run/holdfast/eval"
@@ -30,5 +32,56 @@ func TestCalibrate(t *testing.T) {
 	mixed := append(all, eval.Labelled{Probs: agent.LabelProbs{0.8, 0.1, 0.1}, Truth: agent.Malicious})
 	if best, _ := eval.Calibrate(mixed); best.Cost(mixed) > (eval.Thresholds{Refuse: 0.3, Ask: 0.4}).Cost(mixed) {
 		t.Errorf("%+v costs more than what it was", best)
+	}
+}
+
+// TestTemperature makes a model too sure by a known factor and finds it again.
+func TestTemperature(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var all []eval.Labelled
+	for range 1000 {
+		p := agent.LabelProbs{rng.Float64(), rng.Float64(), rng.Float64()}.At(1)
+		sum := p[0] + p[1] + p[2]
+		p = agent.LabelProbs{p[0] / sum, p[1] / sum, p[2] / sum}
+		truth, x := agent.Malicious, rng.Float64()
+		if x < p[0] {
+			truth = agent.Benign
+		} else if x < p[0]+p[1] {
+			truth = agent.Sensitive
+		}
+		all = append(all, eval.Labelled{Probs: p.At(0.25), Truth: truth}) // four times as sure as it may be
+	}
+	if got := eval.Temperature(all); math.Abs(got-4) > 0.8 {
+		t.Errorf("temperature %.2f, want about 4", got)
+	}
+	c, ok := eval.Fit(all)
+	raw, fitted := (eval.Fitted{Temp: 1, Thresholds: c.Thresholds}).Quality(all), c.Quality(all)
+	if !ok || fitted.Error > 0.06 || raw.Error < 0.15 || fitted.LogLoss >= raw.LogLoss || fitted.Right != raw.Right {
+		t.Errorf("error %.3f, before %.3f; loss %.3f, before %.3f", fitted.Error, raw.Error, fitted.LogLoss, raw.LogLoss)
+	}
+	var groups [][]eval.Labelled
+	for i := 0; i < len(all); i += 2 {
+		groups = append(groups, all[i:i+2])
+	}
+	held, ok := eval.HeldOut(groups, 5)
+	if !ok || held.Texts != len(all) || held.Error > 0.08 {
+		t.Errorf("held out: %+v", held)
+	}
+	if _, ok := eval.HeldOut([][]eval.Labelled{{{agent.LabelProbs{1, 0, 0}, agent.Benign}}}, 5); ok {
+		t.Error("measured on one label")
+	}
+}
+
+// TestHeldOutDoesNotSeeItsTexts gives each group a label that only a fit which had seen it
+// would get right.
+func TestHeldOutDoesNotSeeItsTexts(t *testing.T) {
+	var groups [][]eval.Labelled
+	for i := range 60 { // what is called malicious at .5 is benign in every other group
+		truth := agent.Labels[i%3]
+		groups = append(groups, []eval.Labelled{{agent.LabelProbs{0.34, 0.33, 0.33}, truth}})
+	}
+	held, ok := eval.HeldOut(groups, 5)
+	if !ok || held.Cost < 1 {
+		t.Errorf("texts that cannot be told apart cost %.2f", held.Cost)
 	}
 }

@@ -136,8 +136,8 @@ func (p *repeater) prepare(c *cli.Context, t *terminal) error {
 		return err
 	}
 	p.model.used.GGUF = f.digest
-	p.model.cuts, p.model.notes = thresholds(f.info)
-	return nil
+	p.model.cuts, p.model.notes, err = thresholds(f.info, f.digest)
+	return err
 }
 
 // replay makes one run again and reports whether it was the same.

@@ -13,7 +13,6 @@ import (
 	"github.com/holdfast-run/holdfast/inference/remote"
 	"github.com/holdfast-run/holdfast/models"
 	"github.com/holdfast-run/holdfast/runtime/agent"
-	"github.com/holdfast-run/holdfast/runtime/frame"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/safety"
@@ -69,7 +68,9 @@ func loadOrOpen(c *cli.Context, t *terminal) (*loadedModel, error) {
 	info := engine.Info()
 	m := &loadedModel{engine: loadedEngine{engine}, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: f.Name,
 		Engine: info.Build, Ctx: info.Context, Detail: agent.JSON(info)}}
-	m.cuts, m.notes = thresholds(f.info)
+	if m.cuts, m.notes, err = thresholds(f.info, f.digest); err != nil {
+		return nil, errors.Join(err, engine.Close())
+	}
 	return m, nil
 }
 
@@ -95,23 +96,6 @@ func threads(asked int, info models.Info) int {
 }
 
 const smallModel = 50_000_000 // parameters
-
-// thresholds takes a model's calibration from its file. A model trained on other
-// frames than this build's is not calibrated for them.
-func thresholds(info models.Info) (review.Thresholds, []string) {
-	var notes []string
-	d, trained := info.Meta["holdfast.frames.digest"]
-	if trained && d != frame.Digest() {
-		notes = append(notes, "the model was trained on other prompts than this build sends")
-	}
-	cut := review.Cut{}
-	_, err := fmt.Sscanf(info.Meta["holdfast.thresholds"], "refuse=%g ask=%g", &cut.Refuse, &cut.Ask)
-	t := review.Thresholds{Prompt: cut, Call: cut, Response: cut}
-	if err != nil || t.Validate() != nil || d != frame.Digest() {
-		return review.Uncalibrated(), append(notes, "the model's label probabilities are not calibrated")
-	}
-	return t, notes
-}
 
 // workplace is a workspace with its tools and judge.
 type workplace struct {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"math"
 )
 
 // Label is the taxonomy of arXiv 2507.08270, the same for user prompts and for
@@ -61,6 +62,24 @@ func (p LabelProbs) Of(l Label) float64 {
 		}
 	}
 	return 0
+}
+
+// At returns the probabilities at another temperature: each to the power of 1/temp,
+// renormalised (Guo et al. 2017). A temperature above 1 makes them less sure; the order of
+// the labels stays. Below or at 0, at 1, and where none were read, they stay as they are.
+func (p LabelProbs) At(temp float64) LabelProbs {
+	if !p.Known() || temp == 1 || !(temp > 0) {
+		return p
+	}
+	sum := 0.0
+	for i, x := range p {
+		p[i] = math.Pow(x, 1/temp)
+		sum += p[i]
+	}
+	for i := range p {
+		p[i] /= sum
+	}
+	return p
 }
 
 // Known reports whether probabilities were read.

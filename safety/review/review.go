@@ -155,6 +155,7 @@ func (r *Reviewer) verdict(ctx context.Context, g Generator, p agent.Purpose, f 
 	if o.Probs, err = parseProbs(t.Probs); err != nil {
 		return o, err
 	}
+	o.Probs = o.Probs.At(r.cuts.Temp)
 	if o.Word, o.Reason, err = parseVerdict(output(t)); err != nil {
 		return o, err
 	}

@@ -19,7 +19,14 @@ type Thresholds struct {
 	Prompt   Cut // the user's request
 	Call     Cut // a proposed call
 	Response Cut // a tool response
+
+	// Temp is the temperature at which the probabilities of this model's labels mean what
+	// they say; 0 leaves them as they are.
+	Temp float64
 }
+
+// maxTemp is a temperature at which nothing is left of what a model said.
+const maxTemp = 1000
 
 // Uncalibrated is for a model of which nothing is known: it is believed to say
 // malicious at 0.9, and asked about between.
@@ -38,6 +45,9 @@ func (t Thresholds) Validate() error {
 		if !(c.Refuse > 0 && c.Refuse <= 1 && c.Ask > 0 && c.Ask <= 1) {
 			errs = append(errs, fmt.Errorf("thresholds of %s (%v, %v) are not probabilities above zero", c.name, c.Refuse, c.Ask))
 		}
+	}
+	if !(t.Temp >= 0 && t.Temp <= maxTemp) {
+		errs = append(errs, fmt.Errorf("temperature %v is not between 0 and %v", t.Temp, maxTemp))
 	}
 	return errors.Join(errs...)
 }
