@@ -14,7 +14,7 @@ import (
 type reply struct {
 	thought string
 	text    string
-	calls   []call1
+	calls   []toolCall
 	finish  agent.Finish
 	told    agent.TokenCount // 0 where the server told nothing
 	tokens  []scored         // nil where it lists none

@@ -213,6 +213,12 @@ func TestReview(t *testing.T) {
 				}
 			})
 		}
+		t.Run(string(p)+"/NotWithoutTheProbabilitiesItUsedToList", func(t *testing.T) {
+			e := open(t, p, serve(t, hostile(modelserver.Said{Text: benign})), remote.Options{})
+			if o, err := r.Prompt(t.Context(), e, conv); err == nil {
+				t.Errorf("it passes: %+v", o)
+			}
+		})
 		t.Run(string(p)+"/AnHonestOnePasses", func(t *testing.T) {
 			e := open(t, p, serve(t, obedient(nil)), remote.Options{})
 			o, err := r.Prompt(t.Context(), e, conv)

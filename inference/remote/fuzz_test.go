@@ -62,7 +62,7 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, name, args string, constrained bool) {
 		a := reply{text: text}
 		if name != "" {
-			a.calls = []call1{{name: name, args: json.RawMessage(args)}}
+			a.calls = []toolCall{{name: name, args: json.RawMessage(args)}}
 		}
 		if n := a.count(64); n.Output < len(text)/bytesPerToken || n.Output <= 0 {
 			t.Errorf("%d bytes are charged %d tokens", len(text), n.Output)

@@ -15,13 +15,13 @@ type message struct {
 	role    agent.Role
 	text    string
 	thought string
-	calls   []call1
+	calls   []toolCall
 	callID  string
 	tool    string
 }
 
-// call1 is a call as it is sent or as it came back, where its id is not kept.
-type call1 struct {
+// toolCall is a call as it is sent or as it came back, where its id is not kept.
+type toolCall struct {
 	id   string
 	name string
 	args json.RawMessage // an object
@@ -81,7 +81,7 @@ func (h *shield) messages(list []agent.Message) ([]message, error) {
 				id := fmt.Sprintf("call%05d", len(ids)+1)
 				ids[c.ID], open[id] = id, h.cover(c.Tool)
 				order = append(order, id)
-				k.calls = append(k.calls, call1{id, h.cover(c.Tool), args})
+				k.calls = append(k.calls, toolCall{id, h.cover(c.Tool), args})
 			}
 		default:
 			return nil, fmt.Errorf("message %d: unknown role %q", i, m.Role)

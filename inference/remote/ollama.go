@@ -163,7 +163,7 @@ func (o *ollama) ask(ctx context.Context, q question) (reply, error) {
 			if err != nil {
 				return err
 			}
-			a.calls = append(a.calls, call1{name: k.Function.Name, args: args})
+			a.calls = append(a.calls, toolCall{name: k.Function.Name, args: args})
 		}
 		a.tokens = append(a.tokens, scoredOf(r.Logprobs)...)
 		if done = r.Done; done {

@@ -130,7 +130,7 @@ func (o *openAI) ask(ctx context.Context, q question) (reply, error) {
 	r := reply{text: k.Message.Content + k.Message.Refusal, thought: k.Message.Reasoning, finish: finishOf(k.Finish),
 		told: agent.TokenCount{Prompt: a.Usage.Prompt, Output: a.Usage.Output}}
 	for _, t := range k.Message.ToolCalls {
-		r.calls = append(r.calls, call1{name: t.Function.Name, args: json.RawMessage(t.Function.Arguments)})
+		r.calls = append(r.calls, toolCall{name: t.Function.Name, args: json.RawMessage(t.Function.Arguments)})
 	}
 	for _, t := range k.Logprobs.Content {
 		s := scored{piece: t.piece()}
