@@ -108,7 +108,7 @@ func TestEveryStepFailsClosed(t *testing.T) {
 	f := plain.Facts()
 	lacking := map[string]bool{ // on this machine, or in all but a cell that is prepared ahead
 		"JOIN": !groups, "SETID": f.UID != 0, "PIDMAX": !f.PIDMax, "TIMENS": !f.TimeNS, "LANDLOCK": !f.Landlock,
-		"OVERLAY": !f.Overlay, "BARRIER": true,
+		"OVERLAY": !f.Overlay, "BARRIER": true, // TestBarrierFailsClosed
 	}
 	for c, name := range stage.Codes() {
 		if !met[c] && !lacking[name] {

@@ -202,6 +202,19 @@ func TestNoCellWithoutItsNamespaces(t *testing.T) {
 	}
 }
 
+// TestBarrierFailsClosed: the step that only a cell has that is prepared ahead.
+func TestBarrierFailsClosed(t *testing.T) {
+	r := open(t, sandbox.Config{PoolAlways: true})
+	if err := r.StartFrom(mutant(t, []edit{{"op_barrier((int)i);", "(void)op_barrier, fail((int)i, o->code, -125);"}})); err != nil {
+		t.Fatal(err)
+	}
+	s, ran := trace(t)
+	_, err := r.Run(t.Context(), s, sandbox.Discard)
+	if e, ok := errors.AsType[*sandbox.SetupError](err); !ok || e.Op != "BARRIER" || e.Errno != syscall.ECANCELED || ran() {
+		t.Errorf("%v, ran %v", err, ran())
+	}
+}
+
 // without1 is a rewriting of plans by one change.
 func without1(f func([]byte, stage.Code, opOf)) func([]byte) []byte { return mutate(f) }
 
