@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,13 +89,33 @@ func logList(c *cli.Context, t *terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "RUN\tBEGAN\tEVENTS\tSTATE\tTASK\n")
 	for _, r := range runs {
-		state := string(r.State)
-		if r.Status != "" {
-			state = string(r.Status)
+		state, err := stateOf(c.Context, l, r)
+		if err != nil {
+			return err
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.ID, r.At.Local().Format(time.DateTime), r.Events, state, inertLine(r.Prompt, 60))
 	}
 	return w.Flush()
+}
+
+// stateOf is the word for how a run stands: how it ended, or why it does not go on. One
+// whose question was answered waits to be resumed, which is not to have crashed.
+func stateOf(ctx context.Context, l *ledger.Ledger, r ledger.Summary) (string, error) {
+	if r.Status != "" {
+		return string(r.Status), nil
+	}
+	if r.State != ledger.Crashed || r.Events == 0 {
+		return string(r.State), nil
+	}
+	for e, err := range l.EventsAfter(ctx, r.ID, r.Events-1) {
+		if err != nil {
+			return "", ledgerFailure(err)
+		}
+		if e.Body.Kind() == "answer" {
+			return "answered", nil
+		}
+	}
+	return string(r.State), nil
 }
 
 // summariesWhere lists the runs for which an expression holds, all without one.

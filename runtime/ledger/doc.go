@@ -12,7 +12,8 @@
 //
 // [Ledger.Sign] makes a note over all heads, of which a copy kept elsewhere shows later
 // whether any of it was replaced or cut. [Ledger.Redact] erases texts and says so,
-// [Ledger.Merge] copies other ledgers in, [Ledger.Pending] lists the questions that
+// [Ledger.Merge] copies other ledgers in, [Ledger.Rotate] puts the file aside for a new
+// one that goes on from it, [Ledger.Pending] lists the questions that
 // suspended runs wait for.
 //
 // The package interprets nothing: it does not judge, display or replay, starts no
