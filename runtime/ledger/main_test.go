@@ -54,6 +54,11 @@ func child(path string) error {
 		return rotatingChild(ctx, l, path, at)
 	}
 	for i := 0; ; i++ {
+		if i == 1 && os.Getenv(childEnv+"_EIO") != "" {
+			if err := failSyncs(); err != nil {
+				return err
+			}
+		}
 		r, err := l.Begin(ctx, ledger.RunInfo{Task: "child"})
 		if err != nil {
 			return err
