@@ -374,6 +374,10 @@ func (c *cell) failed(m message) error {
 // silence is none.
 func (c *cell) executed() error {
 	m, err := receive(c.barrier, time.Now().Add(time.Millisecond))
+	if err == io.EOF {
+		// the kernel says once that the word to start was not read
+		m, err = receive(c.barrier, time.Now().Add(time.Millisecond))
+	}
 	switch {
 	case err != nil:
 		return nil

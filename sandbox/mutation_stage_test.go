@@ -210,7 +210,7 @@ func TestBarrierFailsClosed(t *testing.T) {
 	}
 	s, ran := trace(t)
 	_, err := r.Run(t.Context(), s, sandbox.Discard)
-	if e, ok := errors.AsType[*sandbox.SetupError](err); !ok || e.Op != "BARRIER" || e.Errno != syscall.ECANCELED || ran() {
+	if e, ok := errors.AsType[*sandbox.SetupError](err); !ok || e.Op != "BARRIER" || ran() {
 		t.Errorf("%v, ran %v", err, ran())
 	}
 }
