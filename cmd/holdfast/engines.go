@@ -56,7 +56,7 @@ func (servedEngine) Close() error { return nil }
 // serverFlags are those of commands that may use a model on a server.
 func serverFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "offline", Usage: "refuse a model on a server; nothing else here uses a network", EnvVars: []string{"HOLDFAST_OFFLINE"}},
+		&cli.BoolFlag{Name: "offline", Usage: "refuse a model on a server", EnvVars: []string{"HOLDFAST_OFFLINE"}},
 		&cli.BoolFlag{Name: "remote-http", Usage: "allow an unencrypted connection to a model server that is not on this machine"},
 		&cli.BoolFlag{Name: "remote-proxy", Usage: "reach a model server through the proxy of the environment"},
 	}
@@ -89,10 +89,13 @@ func openServed(c *cli.Context) (*loadedModel, error) {
 // keyFor is the key that goes to a server. OPENAI_API_KEY belongs to the server of
 // OPENAI_BASE_URL and goes to no other; for one named with @ there is HOLDFAST_REMOTE_KEY.
 func keyFor(a remote.Address, name string) string {
-	if a.Protocol == remote.OpenAI && !strings.Contains(name, "@") {
+	switch {
+	case strings.Contains(name, "@"):
+		return os.Getenv("HOLDFAST_REMOTE_KEY")
+	case a.Protocol == remote.OpenAI:
 		return os.Getenv("OPENAI_API_KEY")
 	}
-	return os.Getenv("HOLDFAST_REMOTE_KEY")
+	return ""
 }
 
 // modelName says in a few words which model a run had.
