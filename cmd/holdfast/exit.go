@@ -89,7 +89,7 @@ func usage(err error) error { return &failure{exitUsage, err, "see holdfast --he
 func modelFailure(err error) error {
 	f := &failure{exitModel, err, "give a GGUF file with -m FILE, or none for the embedded reference model"}
 	if errors.Is(err, models.ErrDigest) {
-		f.code = exitDigest
+		f.code, f.hint = exitDigest, "get the file again from where the digest comes from, or correct the digest"
 	}
 	if h := modelHint(err); h != "" {
 		f.hint = h

@@ -32,6 +32,7 @@ import "errors"
 // What can be wrong with a server; match with errors.Is.
 var (
 	ErrAddress = errors.New("not the address of a model server")
+	ErrReach   = errors.New("the server cannot be reached")
 	ErrServer  = errors.New("the server refused")
 	ErrAnswer  = errors.New("the server's answer cannot be used")
 	ErrSilent  = errors.New("the server fell silent")

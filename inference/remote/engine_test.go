@@ -311,6 +311,19 @@ func TestOpenRefuses(t *testing.T) {
 	})
 }
 
+func TestUnreachable(t *testing.T) {
+	for _, name := range []string{"ollama://x@127.0.0.1:1", "openai://x@127.0.0.1:1"} {
+		a, err := remote.ParseAddress(name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e *remote.Error
+		if _, err := remote.Open(t.Context(), a, remote.Options{}); !errors.Is(err, remote.ErrReach) || !errors.As(err, &e) || e.Hint == "" || strings.Count(err.Error(), "127.0.0.1") > 2 {
+			t.Errorf("%s gives %v", name, err)
+		}
+	}
+}
+
 func TestInfo(t *testing.T) {
 	s := serve(t, obedient(nil))
 	i := open(t, remote.Ollama, s, remote.Options{}).Info()

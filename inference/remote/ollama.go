@@ -306,7 +306,7 @@ func (o *ollama) failure(c *call, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrAnswer), errors.Is(err, ErrSilent), errors.Is(err, errForwards), errors.Is(err, ErrAddress):
+	case errors.Is(err, ErrAnswer), errors.Is(err, ErrSilent), errors.Is(err, errForwards), errors.Is(err, ErrAddress), errors.Is(err, ErrReach):
 		return err
 	case errors.As(err, &status):
 		return refused(&statusError{status.StatusCode, clip(status.ErrorMessage)}, status.ErrorMessage)

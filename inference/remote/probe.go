@@ -91,7 +91,10 @@ func hintOf(err error) string {
 	case errors.Is(err, errForwards):
 		return "name a model that the server runs itself"
 	}
-	return "is the server running at this address?"
+	if errors.Is(err, ErrReach) {
+		return "is the server running at this address?"
+	}
+	return ""
 }
 
 // missing lists in words what of the contract this server does not keep.

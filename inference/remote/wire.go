@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -51,12 +52,20 @@ func refused(err error, words string) error {
 	return fmt.Errorf("%w: %w", ErrServer, err)
 }
 
-// outcome is the error of a request: what its bounds noted, else what the client returned.
+// outcome is the error of a request: what its bounds noted, else what the client returned,
+// without the address, which whoever reports it names.
 func outcome(c *call, err error) error {
 	if noted := c.failed(); noted != nil {
-		return noted
+		err = noted
 	}
-	return err
+	var u *url.Error
+	switch {
+	case !errors.As(err, &u):
+		return err
+	case errors.Is(err, ErrAnswer), errors.Is(err, ErrSilent), errors.Is(err, ErrAddress):
+		return u.Err
+	}
+	return fmt.Errorf("%w: %w", ErrReach, u.Err)
 }
 
 // errOld means that a server does not do what the contract needs.
