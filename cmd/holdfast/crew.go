@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/holdfast-run/holdfast/inference/remote"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 )
@@ -19,6 +20,8 @@ type crew struct {
 	*site
 	model   *loadedModel
 	session modelSession
+	guard   *loadedModel // judges in the model's place; nil where it judges itself
+	guards  modelSession
 	judge   loop.Judge
 	limits  agent.Limits
 }
@@ -56,7 +59,14 @@ func (k *crew) load(c *cli.Context, t *terminal) (err error) {
 	if k.model, err = loadModel(c, t); err != nil {
 		return err
 	}
-	gate, err := k.gate(k.model)
+	judging := k.model
+	if name := c.String("guard"); name != "" {
+		if err := k.loadGuard(c, t, name); err != nil {
+			return err
+		}
+		judging = k.guard
+	}
+	gate, err := k.gate(judging)
 	if err != nil {
 		return err
 	}
@@ -70,9 +80,32 @@ func (k *crew) load(c *cli.Context, t *terminal) (err error) {
 	return nil
 }
 
+// loadGuard loads the model that judges in the agent's place. It runs in this process:
+// what judges is not left to a server.
+func (k *crew) loadGuard(c *cli.Context, t *terminal, name string) (err error) {
+	if remote.Named(name) {
+		return usage(errors.New("--guard names a model on a server; name a file or a model of the store"))
+	}
+	if k.guard, err = loadNamed(c, t, name); err != nil {
+		return err
+	}
+	if k.guards, err = k.guard.engine.NewSession(); err != nil {
+		return modelFailure(err)
+	}
+	k.guard.used.Role = "guard"
+	k.model.used.Guard = &k.guard.used
+	return nil
+}
+
 // Close gives everything back, the last opened first.
 func (k *crew) Close() error {
 	var errs []error
+	if k.guards != nil {
+		errs = append(errs, k.guards.Close())
+	}
+	if k.guard != nil {
+		errs = append(errs, k.guard.engine.Close())
+	}
 	if k.session != nil {
 		errs = append(errs, k.session.Close())
 	}
@@ -84,19 +117,30 @@ func (k *crew) Close() error {
 
 // config is the run's, without its recorder and who watches it.
 func (k *crew) config(c *cli.Context, t *terminal) loop.Config {
-	return loop.Config{
+	cfg := loop.Config{
 		Model: k.session, Judge: k.judge, Executor: k.tools, Approver: &approver{t: t, mode: c.String("ask"), before: k.before},
 		Limits: k.limits, Temp: c.Float64("temp"), Seed: c.Uint64("seed"),
 	}
+	if k.guards != nil {
+		cfg.Guard = k.guards
+	}
+	return cfg
 }
 
 // start is what is recorded of how the run began.
 func (k *crew) start(c *cli.Context) agent.RunStart {
-	return agent.RunStart{
-		Agent: "holdfast", Build: thisBuild().String(), Train: true, Config: agent.JSON(k.settings(c)),
+	s := agent.RunStart{
+		Agent: "holdfast", Build: thisBuild().String(), Train: k.guard == nil, Config: agent.JSON(k.settings(c)),
 		Warnings: append(append([]string{}, k.model.notes...), k.ledger.Warnings()...),
 		Policy:   &agent.Blob{Media: "application/json", Data: k.rules.Record()},
 	}
+	if k.guard != nil { // labels of another model would be taken for the agent's own
+		s.Warnings = append(s.Warnings, "judged by a guard model; the run is kept from training")
+		for _, n := range k.guard.notes {
+			s.Warnings = append(s.Warnings, "guard: "+n)
+		}
+	}
+	return s
 }
 
 // settings are the flags a run was started with, by name, kept with it so that it can

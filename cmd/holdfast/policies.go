@@ -228,6 +228,11 @@ func reviewFlag() cli.Flag {
 			"masked (reason, and effects after untrusted text once more with the task hidden)"}
 }
 
+func guardFlag() cli.Flag {
+	return &cli.StringFlag{Name: "guard", EnvVars: []string{"HOLDFAST_GUARD"},
+		Usage: "another `MODEL`, a GGUF file or a name in the store, that judges in the agent's place"}
+}
+
 func checkReview(mode string) error {
 	if mode != "" && !slices.Contains(reviewModes, mode) {
 		return usage(fmt.Errorf("--review %q is not one of %s", mode, strings.Join(reviewModes, ", ")))

@@ -157,6 +157,9 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 	if p, err = p.served(player); err != nil {
 		return false, fmt.Errorf("replay %s: %w", id, err)
 	}
+	if player.Model().Guard != nil {
+		return false, &failure{exitUsage, fmt.Errorf("replay %s: a guard model judged it, which a replay cannot", id), ""}
+	}
 	if was := player.Model().GGUF; was != p.model.used.GGUF {
 		if p.mode != replay.ModelOnly {
 			return false, &failure{exitDigest, fmt.Errorf("replay %s: it was made by the model with SHA-256 %.12s, this one has %.12s", id, was, p.model.used.GGUF),
@@ -174,8 +177,9 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 		if err != nil {
 			return false, modelFailure(err)
 		}
-		defer session.Close()
-		model = session
+		renewed := &renewable{modelSession: session, engine: p.model.engine}
+		defer func() { renewed.Close() }()
+		model = renewed
 	}
 	r, err := player.Run(c.Context, p.mode, model, gate)
 	if err != nil {
@@ -184,6 +188,27 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 	printReplay(t, id, r)
 	return r.First == nil, nil
 }
+
+// renewable is a session that can be exchanged for a fresh one.
+type renewable struct {
+	modelSession
+	engine modelEngine
+}
+
+// Renew implements replay.Renewer.
+func (r *renewable) Renew() error {
+	if err := r.Close(); err != nil {
+		return err
+	}
+	fresh, err := r.engine.NewSession()
+	if err != nil {
+		return modelFailure(err)
+	}
+	r.modelSession = fresh
+	return nil
+}
+
+var _ replay.Renewer = (*renewable)(nil)
 
 // open reads a run, and the one that it branched off, if it did.
 func (p *repeater) open(c *cli.Context, id string, events []agent.Event, piece func(int32) string) (*replay.Player, error) {

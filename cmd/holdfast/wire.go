@@ -33,7 +33,12 @@ type loadedModel struct {
 // loadModel finds, checks and loads the model that the flags name, or opens the server it
 // is on.
 func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
-	m, err := loadOrOpen(c, t)
+	return loadNamed(c, t, c.String("model"))
+}
+
+// loadNamed is loadModel for a name.
+func loadNamed(c *cli.Context, t *terminal, name string) (*loadedModel, error) {
+	m, err := loadOrOpen(c, t, name)
 	if err != nil {
 		return nil, err
 	}
@@ -43,12 +48,12 @@ func loadModel(c *cli.Context, t *terminal) (*loadedModel, error) {
 	return m, nil
 }
 
-func loadOrOpen(c *cli.Context, t *terminal) (*loadedModel, error) {
-	if remote.Named(c.String("model")) {
+func loadOrOpen(c *cli.Context, t *terminal, name string) (*loadedModel, error) {
+	if remote.Named(name) {
 		return openServed(c)
 	}
 	p := newProgress(t, "checking the model")
-	f, err := openModelShown(c.Context, c.String("model"), p)
+	f, err := openModelShown(c.Context, name, p)
 	p.done()
 	if err != nil {
 		return nil, err

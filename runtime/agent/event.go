@@ -78,6 +78,10 @@ type (
 		Engine string `json:"engine"` // native build key
 		Ctx    int    `json:"n_ctx"`
 		Detail *Blob  `json:"detail,omitempty"`
+
+		// Guard is the model that judged in this one's place; nil where it judged itself. It
+		// made the plans and the labels, not the turns.
+		Guard *ModelUsed `json:"guard,omitempty"`
 	}
 	// ToolsOffered lists the tools of a run, in the order shown to the model.
 	ToolsOffered struct {

@@ -57,7 +57,7 @@ func (r *run) say(ctx context.Context, m agent.Message, ref int64) (int64, error
 // generate runs one generation within the token budget, recorded on both sides: the
 // ledger is durable before the model runs, since an assertion in native code can end
 // the process.
-func (r *run) generate(ctx context.Context, q agent.Request) (agent.Turn, error) {
+func (r *run) generate(ctx context.Context, m Model, q agent.Request) (agent.Turn, error) {
 	spent := &end{status: agent.StatusLimit, limit: "tokens", value: int64(r.limits.Tokens)}
 	left := r.limits.Tokens - r.tokens
 	if left <= 0 {
@@ -76,7 +76,7 @@ func (r *run) generate(ctx context.Context, q agent.Request) (agent.Turn, error)
 	if err != nil {
 		return agent.Turn{}, err
 	}
-	turn, gerr := r.Model.Generate(ctx, q)
+	turn, gerr := m.Generate(ctx, q)
 	r.tokens += turn.Tokens.Spent()
 	if _, err := r.record(context.WithoutCancel(ctx), agent.Event{Ref: seq, Body: genEnd(turn, gerr)}); err != nil {
 		return agent.Turn{}, err
@@ -143,6 +143,14 @@ func bitBlob(v []bool) *agent.Blob {
 	return &agent.Blob{Media: "x-bits", Data: b}
 }
 
+// guard is the model that judges.
+func (r *run) guard() Model {
+	if r.Guard != nil {
+		return r.Guard
+	}
+	return r.Model
+}
+
 // generator hands the judge the run's model, recorded and within the budget.
 type generator struct{ r *run }
 
@@ -151,7 +159,10 @@ func (g generator) Generate(ctx context.Context, q agent.Request) (agent.Turn, e
 	if !q.Fork() {
 		return agent.Turn{}, errors.New("internal error: a judge may generate on forks only")
 	}
-	return g.r.generate(ctx, q)
+	if q.Purpose == agent.PurposeReview && len(q.Labels) == 0 { // no judgement: a step of the agent's taken once more
+		return g.r.generate(ctx, g.r.Model, q)
+	}
+	return g.r.generate(ctx, g.r.guard(), q)
 }
 
 // fatal reports whether an error from a judge ends the run rather than denying: the

@@ -89,6 +89,9 @@ func (r *run) sameParts(t Task, past []agent.Event) error {
 			if b.GGUF != t.Model.GGUF {
 				return fmt.Errorf("%w: model %s, not %s", ErrChanged, b.GGUF, t.Model.GGUF)
 			}
+			if was, is := guardOf(*b), guardOf(t.Model); was != is {
+				return fmt.Errorf("%w: guard model %s, not %s", ErrChanged, was, is)
+			}
 		case *agent.ToolsOffered:
 			if err := sameTools(b.List, r.Executor.Specs()); err != nil {
 				return err
@@ -96,6 +99,14 @@ func (r *run) sameParts(t Task, past []agent.Event) error {
 		}
 	}
 	return nil
+}
+
+// guardOf is the digest of the model that judges, "none" where the agent's own does.
+func guardOf(m agent.ModelUsed) string {
+	if m.Guard == nil {
+		return "none"
+	}
+	return m.Guard.GGUF
 }
 
 func sameTools(on []agent.ToolOffered, now []agent.ToolSpec) error {

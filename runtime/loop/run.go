@@ -20,6 +20,10 @@ type Config struct {
 	Recorder Recorder
 	Approver Approver
 
+	// Guard answers what the judge asks of a model: labels, reviews and plans. Nil leaves
+	// that to Model. agent.ModelUsed names it.
+	Guard Model
+
 	Limits    agent.Limits // zero fields get DefaultLimits
 	MaxTokens int          // per turn of the model; 0 leaves it to the engine
 	Temp      float64
@@ -257,7 +261,7 @@ func (r *run) turn(ctx context.Context) (agent.Turn, int64, error) {
 	if err := r.live(); err != nil {
 		return turn, 0, err
 	}
-	turn, err = r.generate(ctx, agent.Request{
+	turn, err = r.generate(ctx, r.Model, agent.Request{
 		Purpose: agent.PurposeAgent, Messages: r.conv.Messages, Tools: r.conv.Tools,
 		MaxTokens: r.MaxTokens, Temp: r.Temp, Seed: r.Seed + uint64(r.step),
 	})
