@@ -72,3 +72,47 @@ func TestBranchIsReplayed(t *testing.T) {
 		}
 	})
 }
+
+// forgetful is a model that counts how often it had to begin anew, and after how many turns.
+type forgetful struct {
+	*agenttest.Script
+	after []int
+}
+
+func (f *forgetful) Renew() error {
+	f.after = append(f.after, len(f.Requests))
+	return nil
+}
+
+// TestReplayReadsAnewWhereTheRunDid inserts recoveries, as of a run that was suspended and
+// went on in other processes, before its second turn and behind its last.
+func TestReplayReadsAnewWhereTheRunDid(t *testing.T) {
+	events := slices.Clone(record(t, agent.ChoiceOnce).events)
+	turns2 := 0
+	at := slices.IndexFunc(events, func(e agent.Event) bool {
+		b, ok := e.Body.(*agent.GenStart)
+		if ok && b.Purpose == agent.PurposeAgent {
+			turns2++
+		}
+		return turns2 == 2
+	})
+	recovered := agent.Event{Seq: 9999, Body: &agent.RunRecover{}}
+	events = slices.Insert(events, at, recovered)
+	events = append(events, recovered)
+	for _, mode := range replay.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			model := &forgetful{Script: &agenttest.Script{Turns: turns()}}
+			r, err := open(t, events).Run(t.Context(), mode, model, judge())
+			if err != nil || r.First != nil {
+				t.Fatalf("%v, first divergence %v", err, r.First)
+			}
+			want := []int{1}
+			if mode == replay.Decisions {
+				want = nil
+			}
+			if !slices.Equal(model.after, want) {
+				t.Errorf("began anew after %v turns, want %v", model.after, want)
+			}
+		})
+	}
+}

@@ -38,8 +38,18 @@ func (f *performance) newID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// Renewer is a model that can begin a new conversation, of which nothing was read yet. A
+// run that went on in another process read all of it anew from there, in other pieces, and
+// log-probabilities are the same to the last bit only if a replay does so too.
+type Renewer interface{ Renew() error }
+
 // Generate implements agent.Generator.
 func (f *performance) Generate(ctx context.Context, r agent.Request) (agent.Turn, error) {
+	if m, ok := f.model.(Renewer); ok && f.mode.live() && f.p.anew[f.nextGen] {
+		if err := m.Renew(); err != nil {
+			return agent.Turn{}, err
+		}
+	}
 	var g *gen
 	if f.nextGen < len(f.p.gens) {
 		g = f.p.gens[f.nextGen]

@@ -26,6 +26,7 @@ type Player struct {
 	ids     []string // of the calls, in the order they were proposed
 	answers []*agent.Answered
 
+	anew    map[int]bool  // generations before which the run went on in another process
 	past    []agent.Event // of the run that this one branched off, nil if it did not
 	at      int           // step before which it did, 0 for where that run left off
 	current *agent.Judged // recorded verdict on the call that is being judged
@@ -71,7 +72,7 @@ func OpenBranch(events, past []agent.Event, resumed bool, piece func(int32) stri
 }
 
 func openPast(events, past []agent.Event, at int, piece func(int32) string) (*Player, error) {
-	p := &Player{calls: map[[32]byte]*call{}, past: past, at: at}
+	p := &Player{calls: map[[32]byte]*call{}, anew: map[int]bool{}, past: past, at: at}
 	r := opener{p: p, starts: map[int64]*gen{}, ends: map[int64]*call{}, piece: piece}
 	for _, e := range events {
 		if err := r.take(e); err != nil {
@@ -192,6 +193,7 @@ func (o *opener) take(e agent.Event) error {
 			return nil
 		}
 	case *agent.RunRecover:
+		p.anew[len(p.gens)] = true
 		o.over = o.over || len(b.Unknown) > 0 // what the call did is not known, so nor is what would follow
 		return nil
 	case *agent.Scored, *agent.Redacted, *agent.Exported:
