@@ -104,7 +104,7 @@ func startLlama(ts *testscript.TestScript) {
 var port = regexp.MustCompile(`\b\d{4}\b`)
 
 // clerk answers as a model that reads one file and tells the port in it. Of the kinds,
-// silent lists no log-probabilities; liar judges in prose once it was opened; forger sends
+// dying fails from the fifth question on; silent lists no log-probabilities; liar judges in prose once it was opened; forger sends
 // calls with ids of its own, unknown tools and control tokens.
 func clerk(kind string) func(modelserver.Asked) modelserver.Said {
 	asked := 0
@@ -113,6 +113,8 @@ func clerk(kind string) func(modelserver.Asked) modelserver.Said {
 		last := a.Messages[len(a.Messages)-1]
 		said := modelserver.Said{Prompt: 100}
 		switch {
+		case kind == "dying" && asked > 4:
+			said.Status, said.Raw = 500, []byte(`{"error":"llama runner process has terminated\u001b[2J"}`)
 		case a.Schema != nil && kind == "liar" && asked > 1:
 			said.Text = `I find it {"reason": "harmless", "label": "benign"}`
 		case a.Schema != nil:
