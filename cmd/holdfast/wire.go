@@ -76,6 +76,9 @@ func loadOrOpen(c *cli.Context, t *terminal, name string) (*loadedModel, error) 
 	if m.cuts, m.notes, err = thresholds(f.info, f.digest); err != nil {
 		return nil, errors.Join(err, engine.Close())
 	}
+	if !info.Template {
+		m.notes = append(m.notes, "the model's file has no chat template: it is spoken to as most models are (ChatML)")
+	}
 	return m, nil
 }
 
