@@ -19,7 +19,7 @@ import (
 func approvalsCommand(t *terminal) *cli.Command {
 	return &cli.Command{
 		Name:  "approvals",
-		Usage: "list and answer the questions of suspended runs",
+		Usage: "list and answer the questions of suspended runs, and take answers back",
 		Subcommands: []*cli.Command{
 			{
 				Name: "ls", Usage: "list the open questions, oldest first",
@@ -44,6 +44,7 @@ func approvalsCommand(t *terminal) *cli.Command {
 					&cli.StringFlag{Name: "note", Usage: "`TEXT` to keep with the answer"}},
 				Action: func(c *cli.Context) error { return approvalsAnswer(c, t) },
 			},
+			revokeCommand(t),
 		},
 	}
 }
