@@ -43,6 +43,7 @@ func (s CommitState) String() string {
 type Recovered struct {
 	Commit, Call, Dir string
 	Finished          bool     // all of its changes are made; else none
+	Missing           bool     // its workspace is not there; it is settled once it is
 	Left              []string // paths that somebody else changed since, left as they are
 }
 

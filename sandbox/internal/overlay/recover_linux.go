@@ -13,13 +13,15 @@ import (
 type Recovered struct {
 	ID, Call, Dir string
 	Finished      bool     // all of its changes are made; else none
+	Missing       bool     // its workspace is not there: it waits for that, and Finished says nothing
 	Left          []string // paths that somebody else changed since, left as they are
 }
 
 // Recover finishes or takes back what processes left behind when they died.
 // Afterwards each of their commits has happened as a whole or not at all,
-// except for paths in Left. A workspace that is not there is tried again the
-// next time.
+// except for paths in Left. A workspace that is not there, or another directory
+// in its place, is left alone and tried again the next time: nobody sees half of
+// a commit there.
 func (s *Store) Recover(ctx context.Context) ([]Recovered, error) {
 	unlock, err := s.Lock(ctx)
 	if err != nil {
@@ -52,18 +54,26 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := openTree(j.Target)
-	if errors.Is(err, os.ErrNotExist) && !exists(filepath.Join(dir, applyingFile)) {
-		return nil, os.RemoveAll(dir)
+	r := &Recovered{ID: j.ID, Call: j.Call, Dir: j.Target.Dir, Finished: exists(filepath.Join(dir, doneFile))}
+	w, err := openTree(j.Target.again())
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errElsewhere) {
+		if !exists(filepath.Join(dir, applyingFile)) {
+			return nil, os.RemoveAll(dir)
+		}
+		r.Missing = true
+		return r, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer w.close()
-	r := &Recovered{ID: j.ID, Call: j.Call, Dir: j.Target.Dir, Finished: exists(filepath.Join(dir, doneFile))}
 	sh, err := w.openShelf(j.Shelf, j.ShelfIno)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
+	}
+	if sh == nil && w.dev != j.Target.Dev && exists(filepath.Join(dir, applyingFile)) && !r.Finished {
+		r.Missing = true // another file system with the same number for its directory
+		return r, nil
 	}
 	if sh != nil {
 		defer sh.close()
@@ -105,7 +115,7 @@ func (s *Store) Undo(ctx context.Context, id string) error {
 	if err := measure(items, old); err != nil {
 		return fmt.Errorf("undo commit %s: %w", id, err)
 	}
-	c := &commit{store: s, journal: &journal{Call: "undo " + id, Target: j.Target, Items: items}, forUndo: true}
+	c := &commit{store: s, journal: &journal{Call: "undo " + id, Target: j.Target.again(), Items: items}, forUndo: true}
 	c.content = func(_ int, it *item) (*os.File, error) { return os.Open(filepath.Join(old, "pre", it.Post)) }
 	if _, err := c.run(ctx); err != nil {
 		return fmt.Errorf("undo commit %s: %w", id, err)
@@ -141,7 +151,7 @@ func (s *Store) Done() []string {
 
 // inverse turns the items of a commit around.
 func inverse(j *journal) ([]item, error) {
-	w, err := openTree(j.Target)
+	w, err := openTree(j.Target.again())
 	if err != nil {
 		return nil, err
 	}

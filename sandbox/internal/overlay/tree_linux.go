@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -28,6 +29,19 @@ type tree struct {
 	lastFD  int
 }
 
+// errElsewhere means that what bears a workspace's name is not that workspace.
+var errElsewhere = errors.New("another directory than the one the call worked on")
+
+// again returns t with the device that its file system has now, if the directory
+// seems to be the same: some have another one after each start of the machine.
+func (t Target) again() Target {
+	var st unix.Statx_t
+	if unix.Statx(unix.AT_FDCWD, t.Dir, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_INO, &st) == nil && st.Ino == t.Ino {
+		t.Dev = uint64(st.Dev_major)<<32 | uint64(st.Dev_minor)
+	}
+	return t
+}
+
 func openTree(t Target) (*tree, error) {
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
@@ -43,7 +57,7 @@ func openTree(t Target) (*tree, error) {
 	dev := uint64(st.Dev_major)<<32 | uint64(st.Dev_minor)
 	if dev != t.Dev || st.Ino != t.Ino {
 		unix.Close(fd)
-		return nil, fmt.Errorf("open workspace: %s is another directory than the one the call worked on", t.Dir)
+		return nil, fmt.Errorf("open workspace: %s is %w", t.Dir, errElsewhere)
 	}
 	w := &tree{fd: fd, dev: dev, uid: -1, gid: -1, lastFD: -1}
 	if t.Own {
