@@ -160,6 +160,17 @@ func TestCommandArguments(t *testing.T) {
 			t.Error("a host was granted to a cell without network")
 		}
 	})
+	t.Run("SaysWhatACallStarts", func(t *testing.T) {
+		argv, in := reg.Runs(call("dashed", `{"a":"x y"}`))
+		if strings.Join(argv, "|") != "/bin/cat|--|x y|x yb" || in != "<x y>" {
+			t.Errorf("%q, %q", argv, in)
+		}
+		for _, c := range []agent.ToolCall{call("read_file", `{"path":"a"}`), call("dashed", `{}`), call("none", `{}`)} {
+			if argv, in := reg.Runs(c); argv != nil || in != "" {
+				t.Errorf("%s: %q, %q", c.Tool, argv, in)
+			}
+		}
+	})
 	t.Run("TellsWhatItTakesBack", func(t *testing.T) {
 		for _, s := range reg.Specs() {
 			if reg.Undoable(s) != (s.Name == "dashed") {

@@ -110,6 +110,20 @@ func (r *Registry) add(s agent.ToolSpec, program *Command) error {
 	return nil
 }
 
+// Runs is the program that a call of an operator's own tool starts, with its arguments,
+// and its input. It is nothing for other calls and for one that does not pass Check.
+func (r *Registry) Runs(c agent.ToolCall) (argv []string, input string) {
+	t, args, err := r.check(c)
+	if err != nil || t.program == nil {
+		return nil, ""
+	}
+	var s sandbox.Spec
+	if t.program.fillCell(&s, args) != nil {
+		return nil, ""
+	}
+	return s.Argv, string(s.Stdin)
+}
+
 // Undoable reports whether a tool can take back what it writes, as its operator declared.
 func (r *Registry) Undoable(s agent.ToolSpec) bool {
 	t, ok := r.tools[s.Name]

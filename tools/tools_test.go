@@ -18,8 +18,9 @@ import (
 )
 
 var (
-	_ loop.Executor = (*tools.Registry)(nil)
-	_ tools.Runner  = (*sandbox.Runner)(nil)
+	_ loop.Executor  = (*tools.Registry)(nil)
+	_ loop.Describer = (*tools.Registry)(nil)
+	_ tools.Runner   = (*sandbox.Runner)(nil)
 )
 
 // runner stands for the sandbox: it reports a plan and an attestation as the

@@ -193,6 +193,11 @@ type Question struct {
 	Grant  Grant
 	Prompt string       // the user's request, when it is what is asked about
 	Tool   *Observation // the tool response, when it is what is asked about
+
+	// Runs is the program with its arguments that the call starts, and its input, where the
+	// call itself does not say so.
+	Runs  []string `json:",omitempty"`
+	Input string   `json:",omitempty"`
 }
 
 // Choice is a person's answer. The zero value denies.

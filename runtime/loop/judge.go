@@ -87,10 +87,14 @@ func (r *run) confirm(ctx context.Context, prompt string, v agent.Verdict, verdi
 // askCall asks the user about one call.
 func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, verdict int64) (decision, error) {
 	d := decision{outcome: agent.Deny, by: "user", code: "user_denied"}
-	a, seq, err := r.ask(ctx, &agent.Asked{About: "call", Call: agent.JSON(c)}, agent.Question{
+	q := agent.Question{
 		Call: &c, Effect: v.Effect, Sinks: v.Sinks, Label: v.Label, Probs: v.Probs,
 		Reason: v.Reason, Votes: v.Votes, Grant: v.Grant,
-	}, c.Digest(), verdict)
+	}
+	if x, ok := r.Executor.(Describer); ok {
+		q.Runs, q.Input = x.Runs(c)
+	}
+	a, seq, err := r.ask(ctx, &agent.Asked{About: "call", Call: agent.JSON(c)}, q, c.Digest(), verdict)
 	if err != nil {
 		return d, err
 	}

@@ -37,6 +37,12 @@ type Executor interface {
 	Execute(ctx context.Context, p agent.Permit, c agent.ToolCall, j agent.Journal) (agent.Observation, error)
 }
 
+// Describer is an Executor that knows of calls which program they start: what a person is
+// shown beside the call. It returns nothing where the call itself says it.
+type Describer interface {
+	Runs(c agent.ToolCall) (argv []string, input string)
+}
+
 // Recorder keeps the events of one run. Append returns the event's position once it
 // is committed; an error means it is not, and the run must stop.
 type Recorder interface {

@@ -103,6 +103,16 @@ func (w *writer) call(q agent.Question) {
 			w.text("    ", a.value)
 		}
 	}
+	if len(q.Runs) > 0 {
+		w.line("  That starts, without a shell:")
+		for _, a := range q.Runs {
+			w.text("    ", a)
+		}
+	}
+	if q.Input != "" {
+		w.line("  and gives it as its input %s:", size(q.Input))
+		w.text("    ", q.Input)
+	}
 }
 
 // size says how long a text is.
