@@ -12,15 +12,20 @@ import (
 
 // parquetRows reads a Parquet file by the schema that it carries itself, as rows of JSON
 // lines would be: lists as lists, groups as objects, and what Parquet cannot hold put
-// back: the empty extra_fields, and the reward from its parts.
-func parquetRows(src []byte) ([]map[string]any, error) {
+// back: the empty extra_fields, and the reward from its parts. A file may come from
+// anywhere, and the library gives up on some malformed ones by a panic.
+func parquetRows(src []byte) (out []map[string]any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out, err = nil, fmt.Errorf("read Parquet: %v", p)
+		}
+	}()
 	f, err := parquet.OpenFile(bytes.NewReader(src), int64(len(src)))
 	if err != nil {
 		return nil, err
 	}
 	r := parquet.NewReader(f)
 	defer r.Close()
-	var out []map[string]any
 	buf := make([]parquet.Row, 16)
 	for {
 		n, err := r.ReadRows(buf)
