@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/cgroup"
+	"github.com/holdfast-run/holdfast/sandbox/internal/netgate"
 	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
 	"golang.org/x/sys/unix"
 )
@@ -52,6 +53,8 @@ type vessel struct {
 	doors            []*os.File    // ways into it, until they are passed
 	layer            *os.File      // takes the changes to the workspace
 	init             InitFact      // process 1, once it supervises
+	sockets          []*os.File    // what listens in it: for names, then for each port
+	gate             *netgate.Gate // nil where no host may be reached
 	report           message       // of the process that becomes the tool
 	denials          *denials      // nil where nothing is recorded
 	table            *cellMounts   // of a prepared cell, until it is released
@@ -260,6 +263,9 @@ func (c *cell) stand(ctx context.Context) error {
 		}
 		c.layer = os.NewFile(uintptr(m.fd), "layer")
 	}
+	if err := c.listeners(ctx, deadline); err != nil {
+		return err
+	}
 	ready, err := c.expect(ctx, c.control, stage.MsgReady, deadline)
 	if err != nil {
 		return c.interrupted(ctx, err)
@@ -300,7 +306,13 @@ func (c *cell) admit(ctx context.Context) error {
 	if c.layer != nil {
 		c.since = tick(c.begin)
 	}
+	if err := c.openGate(); err != nil {
+		return err
+	}
 	if err := c.release(); err != nil {
+		if said := c.executed(); said != nil {
+			return said // it ended before, and said why
+		}
 		return err
 	}
 	c.result.Timings.Started = time.Since(c.begin)
@@ -373,10 +385,11 @@ func (c *cell) failed(m message) error {
 // to start would take time from it. Only a word that nothing was executed is one;
 // silence is none.
 func (c *cell) executed() error {
-	m, err := receive(c.barrier, time.Now().Add(time.Millisecond))
+	deadline := time.Now().Add(time.Second) // it is there, or the end is
+	m, err := receive(c.barrier, deadline)
 	if err == io.EOF {
-		// the kernel says once that the word to start was not read
-		m, err = receive(c.barrier, time.Now().Add(time.Millisecond))
+		// where it ended without reading the word to go, the kernel says so first
+		m, err = receive(c.barrier, deadline)
 	}
 	switch {
 	case err != nil:

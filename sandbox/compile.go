@@ -32,7 +32,7 @@ func Compile(s Spec, f Facts) (Plan, error) {
 	if len(b.passed) > stage.MaxFDs || len(b.ops) > stage.MaxOps {
 		return Plan{}, &Error{Op: "compile plan", Err: &SpecError{"Mounts", "are too many"}}
 	}
-	p := Plan{passed: b.passed, want: b.want, limits: limits, layer: b.layer}
+	p := Plan{passed: b.passed, want: b.want, limits: limits, layer: b.layer, ports: b.ports}
 	return p.holding(b.encode()), nil
 }
 
@@ -41,6 +41,7 @@ func checkSpec(s Spec, limits Limits, f Facts) error {
 		func() error { return checkCall(s) },
 		func() error { return checkEnv(s, f) },
 		func() error { return checkWorkspace(s, f) },
+		func() error { return checkNetwork(s, f) },
 		func() error {
 			if s.Profile == Strict && !f.Notify && !s.probe {
 				return &RefusedError{denialLayerName, "a record of denied system calls, for Strict", "none on this machine"}

@@ -56,10 +56,10 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 	b.add(op{code: stage.Caps, phase: 2, x: [3]uint64{securebits}})
 	b.add(op{code: stage.NNP, phase: 2})
 	if f.Landlock {
-		b.add(op{code: stage.Landlock, phase: 2, x: landlock(f.LandlockABI), text: words(written(s))})
+		b.add(op{code: stage.Landlock, phase: 2, x: landlock(f.LandlockABI, s.Network.on()), text: words(written(s))})
 	}
 	b.add(op{code: stage.Close, phase: 2})
-	b.add(op{code: stage.Seccomp, phase: 2, text: filter(f.Memory != "approximate", f.Notify), flags: notify(f)})
+	b.add(op{code: stage.Seccomp, phase: 2, text: filter(bpf.Options{SharedMemory: f.Memory != "approximate", Notify: f.Notify, Network: s.Network.on()}), flags: notify(f)})
 	b.add(op{code: stage.Report, phase: 2})
 	// from here on the plan is that of this call alone
 	b.add(op{code: stage.Chdir, phase: 2, text: directory(s)})
@@ -73,14 +73,14 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 }
 
 // landlock returns what Landlock is to handle, as far as its version knows it:
-// rights on files, on TCP ports, and scopes. No port is ever opened, and no
-// signal or abstract socket leaves the cell.
-func landlock(abi int) [3]uint64 {
+// rights on files, on TCP ports, and scopes. No port is opened unless there is a
+// gate, and no signal or abstract socket leaves the cell.
+func landlock(abi int, network bool) [3]uint64 {
 	x := [3]uint64{changes}
 	if abi >= 3 {
 		x[0] |= unix.LANDLOCK_ACCESS_FS_TRUNCATE
 	}
-	if abi >= 4 {
+	if abi >= 4 && !network {
 		x[1] = unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
 	if abi >= 6 {
@@ -143,8 +143,7 @@ var filters sync.Map // of bpf.Options, as string
 
 // filter returns the encoded system-call filter. Memory files are allowed only
 // where a control group counts them.
-func filter(counted, asking bool) string {
-	o := bpf.Options{SharedMemory: counted, Notify: asking}
+func filter(o bpf.Options) string {
 	if s, ok := filters.Load(o); ok {
 		return s.(string)
 	}

@@ -29,7 +29,8 @@ type builder struct {
 	passed []passed
 	want   expectation
 	ops    []op
-	layer  bool // the runner is sent a layer
+	layer  bool     // the runner is sent a layer
+	ports  []uint16 // and what listens
 }
 
 func (b *builder) add(o op) { b.ops = append(b.ops, o) }

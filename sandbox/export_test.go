@@ -2,7 +2,11 @@
 
 package sandbox
 
-import "time"
+import (
+	"context"
+	"net/netip"
+	"time"
+)
 
 // SmallLauncher reports whether r starts cells from the launcher rather than
 // from the whole program.
@@ -61,3 +65,6 @@ func (r *Runner) Waiting() []int {
 
 // PoolAge changes how long a cell waits for a call.
 func (r *Runner) PoolAge(d time.Duration) { r.pool.age = d }
+
+// Resolve makes r's gates look names up by f.
+func (r *Runner) Resolve(f func(context.Context, string) ([]netip.Addr, error)) { r.resolve = f }

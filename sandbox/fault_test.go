@@ -93,7 +93,7 @@ func fail(plan []byte, i int) []byte {
 // operation there is; one that no plan holds must have a reason.
 func TestEveryStepFailsClosed(t *testing.T) {
 	met, groups := map[stage.Code]bool{}, false
-	plain := open(t, sandbox.Config{})
+	plain := open(t, sandbox.Config{Hosts: ladenHosts})
 	t.Run("AsConfigured", func(t *testing.T) { everyStepFailsClosed(t, plain, trace, met) })
 	t.Run("WithEverything", func(t *testing.T) { everyStepFailsClosed(t, plain, laden, met) })
 	t.Run("InControlGroups", func(t *testing.T) {
@@ -117,6 +117,9 @@ func TestEveryStepFailsClosed(t *testing.T) {
 	}
 }
 
+// ladenHosts are the hosts of laden.
+var ladenHosts = []sandbox.HostRule{{Host: "api.example", Port: 443}}
+
 // laden is a call with everything a Spec can ask for.
 func laden(t *testing.T) (sandbox.Spec, func() bool) {
 	s, ran := trace(t)
@@ -129,7 +132,8 @@ func laden(t *testing.T) (sandbox.Spec, func() bool) {
 		t.Fatal(err)
 	}
 	s.Mounts = []sandbox.Mount{{Source: realDir(t), Target: "/opt/tree", Exec: true}, {Source: file, Target: "/opt/file"}}
-	s.Profile, s.Grants = sandbox.Strict, sandbox.Grants{Decision: "d", Write: true}
+	s.Profile, s.Grants = sandbox.Strict, sandbox.Grants{Decision: "d", Write: true, Hosts: true}
+	s.Network.Allow = ladenHosts
 	s.Dir, s.Stdin = sandbox.WorkDir, []byte("in")
 	s.Helper, s.Argv = im, []string{victim, "leave", "ran"}
 	return s, ran

@@ -15,7 +15,7 @@ import (
 // /etc holds only what programs need to start.
 var rootPaths = []string{
 	"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32",
-	"/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime",
+	"/etc/alternatives", "/etc/ld.so.cache", "/etc/localtime", certificates,
 }
 
 // gather reads the machine. It builds nothing.

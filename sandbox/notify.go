@@ -52,24 +52,23 @@ func (c *cell) listen(fd int) error {
 		unix.Close(fd)
 		return fmt.Errorf("receive listener: %w", err)
 	}
-	c.denials = &denials{file: os.NewFile(uintptr(fd), "listener"), policy: answers(c.facts.Memory != "approximate"),
+	c.denials = &denials{file: os.NewFile(uintptr(fd), "listener"), policy: answers(bpf.Options{SharedMemory: c.facts.Memory != "approximate", Network: len(c.plan.ports) > 0}),
 		done: make(chan struct{}), rows: map[denialKey]*Denial{},
 		over: func() { c.control.Write([]byte{'K'}) }}
 	go c.denials.serve()
 	return nil
 }
 
-var (
-	plainAnswers  = sync.OnceValue(func() *bpf.Policy { return bpf.New(bpf.Options{}) })
-	sharedAnswers = sync.OnceValue(func() *bpf.Policy { return bpf.New(bpf.Options{SharedMemory: true}) })
-)
+// policies holds each policy without questions once it was needed.
+var policies sync.Map // of bpf.Options, as *bpf.Policy
 
 // answers is the policy without questions.
-func answers(counted bool) *bpf.Policy {
-	if counted {
-		return sharedAnswers()
+func answers(o bpf.Options) *bpf.Policy {
+	p, ok := policies.Load(o)
+	if !ok {
+		p, _ = policies.LoadOrStore(o, bpf.New(o))
 	}
-	return plainAnswers()
+	return p.(*bpf.Policy)
 }
 
 // question and answer are struct seccomp_notif and seccomp_notif_resp.

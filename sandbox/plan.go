@@ -15,7 +15,8 @@ type Plan struct {
 	passed []passed
 	want   expectation
 	limits Limits
-	layer  bool // the runner is sent the directory that takes the changes
+	layer  bool     // the runner is sent the directory that takes the changes
+	ports  []uint16 // what listens in the cell, and the runner is sent
 }
 
 // Bytes returns the encoded plan, for records. The caller must not change it.

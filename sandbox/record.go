@@ -26,9 +26,10 @@ type Recorder interface {
 type PlanRecord struct {
 	CallID   string
 	Profile  Profile
-	Decision string   // from Grants
-	Plan     []byte   // encoded; see Plan.Bytes
-	Digest   [32]byte // of Plan
+	Decision string     // from Grants
+	Hosts    []HostRule // that may be reached; the plan has their ports alone
+	Plan     []byte     // encoded; see Plan.Bytes
+	Digest   [32]byte   // of Plan
 	Argv     []string
 	Helper   [32]byte // digest of the image that is executed, or zero; also in the plan
 	Stdin    [32]byte // digest of what the tool is given to read

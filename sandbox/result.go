@@ -47,22 +47,25 @@ type Timings struct {
 // is a Result; an error from Run means that the tool did not run, or that its
 // end could not be recorded.
 type Result struct {
-	Exit     int       // exit code; 128+Signal when a signal ended it
-	Signal   int       // 0 if the tool exited by itself
-	Limit    LimitKind // which limit stopped it, if any
-	Stuck    bool      // a process of the cell hangs in the kernel and is still there
-	Stdout   Capture
-	Stderr   Capture
-	Usage    Usage
-	Denials  []Denial // system calls that were denied, one row for each call and errno
-	Limits   Limits   // as applied, defaults filled
-	Commit   CommitState
-	CommitID string   // for [Runner.Undo]; "" if nothing was committed
-	Changes  []Change // what the tool changed in the workspace, committed or held
-	Why      string   // why nothing was committed, if something could have been
-	Plan     [32]byte // digest of the plan
-	Attested [32]byte // digest of the attestation
-	Timings  Timings
+	Exit    int       // exit code; 128+Signal when a signal ended it
+	Signal  int       // 0 if the tool exited by itself
+	Limit   LimitKind // which limit stopped it, if any
+	Stuck   bool      // a process of the cell hangs in the kernel and is still there
+	Stdout  Capture
+	Stderr  Capture
+	Usage   Usage
+	Denials []Denial  // system calls that were denied, one row for each call and errno
+	Conns   []NetConn // what it tried to reach, in the order in which it ended
+	// ConnsDropped is how many of those there was no room for.
+	ConnsDropped int
+	Limits       Limits // as applied, defaults filled
+	Commit       CommitState
+	CommitID     string   // for [Runner.Undo]; "" if nothing was committed
+	Changes      []Change // what the tool changed in the workspace, committed or held
+	Why          string   // why nothing was committed, if something could have been
+	Plan         [32]byte // digest of the plan
+	Attested     [32]byte // digest of the attestation
+	Timings      Timings
 }
 
 // Line returns the one structured line the model is told about the end of the

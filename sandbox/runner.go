@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
@@ -42,6 +43,8 @@ type Runner struct {
 	// lenient lets cells start that are not as planned; set by tests only, which
 	// show what the layers that are left still stop.
 	lenient bool
+	// resolve looks names up in place of this machine; set by tests only.
+	resolve func(context.Context, string) ([]netip.Addr, error)
 	// opened is called when a barrier was opened; set by tests only.
 	opened func()
 	mu     sync.RWMutex // held for reading while a cell is started
@@ -191,7 +194,7 @@ func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) 
 	if r.rewrite != nil {
 		p = p.holding(r.rewrite(p.bytes))
 	}
-	record := PlanRecord{CallID: s.CallID, Profile: s.Profile, Decision: s.Grants.Decision, Plan: p.bytes,
+	record := PlanRecord{CallID: s.CallID, Profile: s.Profile, Decision: s.Grants.Decision, Hosts: s.Network.Allow, Plan: p.bytes,
 		Digest: p.Digest(), Argv: s.Argv, Stdin: sha256.Sum256(s.Stdin), Facts: f, Degraded: degraded(f)}
 	if s.Helper != nil {
 		record.Helper = s.Helper.Digest()

@@ -38,8 +38,9 @@ type Workspace struct {
 
 // Grants widens Strict for one call, by decision. The zero value grants nothing.
 type Grants struct {
-	Decision string // identity of the committed decision; required with Write
+	Decision string // identity of the committed decision; required with Write and Hosts
 	Write    bool   // the workspace may be writable under Strict
+	Hosts    bool   // the hosts of Spec.Network may be reached under Strict
 }
 
 // Paths inside every cell.
@@ -73,7 +74,8 @@ type Spec struct {
 	// as a sealed memory file that the tool can neither see nor change.
 	Helper *Image
 
-	Limits Limits // zero fields take the defaults
+	Network NetPolicy // the zero value is no network
+	Limits  Limits    // zero fields take the defaults
 
 	// probe makes the cell of the runner's own proof, which tries a layer over
 	// nothing.

@@ -142,6 +142,7 @@ func (c *cell) command(letter byte, wait time.Duration) bool {
 // process 1 ends its namespace.
 func (c *cell) end() {
 	c.table.close()
+	c.closeGate()
 	for _, f := range []*os.File{c.control, c.barrier} {
 		if f != nil {
 			f.Close()

@@ -49,8 +49,8 @@ func (b *builder) view(s Spec, f Facts, l Limits) error {
 	b.add(op{code: stage.Root, phase: 1, x: [3]uint64{rootSize, rootInodes}})
 	b.expect("/", "tmpfs", attrTree, false)
 	v := &layout{b: b, made: map[string]bool{"/": true}}
-	v.system(f)
-	v.etc(f)
+	v.system(f, s.Network.on())
+	v.etc(f, s.Network.on())
 	v.devices()
 	v.tmpfs(TempDir, 0o1777, uint64(l.Scratch), attrNoSUID|attrNoDev)
 	v.tmpfs(HomeDir, 0o700, uint64(l.Scratch), attrNoSUID|attrNoDev)
@@ -70,6 +70,7 @@ func (b *builder) view(s Spec, f Facts, l Limits) error {
 		v.dir(WorkDir)
 		v.overlay(WorkDir, true, 64<<10, attrNoSUID|attrNoDev)
 	}
+	b.network(s.Network)
 	b.add(op{code: stage.Hostname, phase: 1, text: "cell"})
 	b.add(op{code: stage.Pivot, phase: 1})
 	return nil
@@ -168,8 +169,11 @@ func (v *layout) tmpfs(p string, mode uint32, size, attr uint64) {
 	v.points = append(v.points, p)
 }
 
-func (v *layout) system(f Facts) {
+func (v *layout) system(f Facts, network bool) {
 	for _, e := range f.Root {
+		if e.Path == certificates && !network {
+			continue
+		}
 		v.entry(e)
 	}
 }
@@ -190,11 +194,17 @@ func (v *layout) entry(e RootEntry) {
 
 // etc is synthetic: who the user is, and how names are looked up without a
 // network. Entries of the host's /etc come with system.
-func (v *layout) etc(f Facts) {
+func (v *layout) etc(f Facts, network bool) {
 	id := f.Identity
+	hosts := "files"
+	if network {
+		hosts = "files dns"
+		v.file("/etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:2 attempts:1\n")
+		v.points = append(v.points, "/etc/resolv.conf")
+	}
 	v.file("/etc/passwd", fmt.Sprintf("agent:x:%d:%d::%s:/bin/sh\n", id.UID, id.GID, HomeDir))
 	v.file("/etc/group", fmt.Sprintf("agent:x:%d:\n", id.GID))
-	v.file("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n")
+	v.file("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: "+hosts+"\n")
 	v.file("/etc/hosts", "127.0.0.1 localhost cell\n::1 localhost cell\n")
 	v.file("/etc/machine-id", strings.Repeat("0", 31)+"1\n")
 	v.points = append(v.points, "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/machine-id")

@@ -9,7 +9,8 @@ import (
 	"github.com/holdfast-run/holdfast/sandbox/internal/bpf"
 )
 
-var options = []bpf.Options{{}, {SharedMemory: true}, {Notify: true}, {SharedMemory: true, Notify: true}}
+var options = []bpf.Options{{}, {SharedMemory: true}, {Notify: true}, {SharedMemory: true, Notify: true},
+	{Network: true}, {Network: true, SharedMemory: true, Notify: true}}
 
 // words are argument values at which some rule turns.
 var words = []uint64{0, 1, 2, 3, 4, 5, 8, 16, 17, 22, 35, 40, 47, 0x5401, 0x5412, 0x541C, 0x5423, 0x5413,

@@ -14,6 +14,9 @@ type Options struct {
 	// SharedMemory allows memory files and SysV segments. They are charged to
 	// nobody unless a cgroup counts the cell.
 	SharedMemory bool
+	// Network allows sockets of IPv4, for a cell whose network leads nowhere but
+	// to a gate.
+	Network bool
 	// Notify asks the listener about each call that would fail with an error
 	// listed in Recorded, so that it can be recorded. The answer is the error.
 	Notify bool

@@ -22,6 +22,9 @@ func table(o Options) map[string]Rule {
 		t["memfd_create"] = Rule{Default: Allow}
 		t["shmget"] = Rule{Default: Allow}
 	}
+	if o.Network {
+		t["socket"] = inet
+	}
 	return t
 }
 
@@ -172,6 +175,14 @@ func conditional() map[string]Rule {
 		"seccomp": {Cases: []Case{{Arg: 1, Mask: 8, In: []uint32{8}, Then: eperm}}, Default: Allow},
 	}
 }
+
+// inet is the rule of socket where there is a network: TCP and UDP over IPv4.
+// Other protocols, which hide behind these types, are not among them.
+var inet = Rule{Cases: []Case{
+	{Arg: 0, Not: true, In: []uint32{syscall.AF_INET}, Then: Errno(syscall.EAFNOSUPPORT)},
+	{Arg: 1, Mask: 0xf, Not: true, In: []uint32{syscall.SOCK_STREAM, syscall.SOCK_DGRAM}, Then: eperm},
+	{Arg: 2, In: []uint32{0, syscall.IPPROTO_TCP, syscall.IPPROTO_UDP}, Then: Allow},
+}, Default: Errno(syscall.EPROTONOSUPPORT)}
 
 // SO_SNDBUF, SO_RCVBUF, SO_SNDBUFFORCE, SO_RCVBUFFORCE, whatever the level.
 var bufferSizes = []uint32{7, 8, 32, 33}

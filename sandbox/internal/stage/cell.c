@@ -15,6 +15,7 @@
 #include "check.h"
 #include "lock.h"
 #include "mount.h"
+#include "net.h"
 #include "terminal.h"
 
 #define PROC_MAGIC 0x9fa0
@@ -239,6 +240,12 @@ static TEXT long carry_out(const struct op *o) {
 		return op_proc(text(o));
 	case OP_HOSTNAME:
 		return sethostname_(o);
+	case OP_LO:
+		return op_lo();
+	case OP_ROUTE:
+		return op_route();
+	case OP_LISTEN:
+		return op_listen(o);
 	case OP_PIVOT:
 		return op_pivot();
 	case OP_KEYRING: {

@@ -30,6 +30,9 @@ const (
 	Overlay  Code = 12
 	Proc     Code = 13
 	Hostname Code = 16
+	Lo       Code = 17
+	Route    Code = 18
+	Listen   Code = 19
 	Pivot    Code = 20
 	Barrier  Code = 22
 	Keyring  Code = 23
@@ -56,6 +59,7 @@ var names = map[Code]string{
 	Seccomp: "SECCOMP", Report: "REPORT", Exec: "EXEC", SetID: "SETID", Umask: "UMASK", Chdir: "CHDIR",
 	Bounds: "BOUNDS", Landlock: "LANDLOCK", Nice: "NICE",
 	TimeNS: "TIMENS", Overlay: "OVERLAY", Join: "JOIN", Barrier: "BARRIER",
+	Lo: "LO", Route: "ROUTE", Listen: "LISTEN",
 }
 
 // String returns the name used in errors, "stage" for no operation.
@@ -93,5 +97,6 @@ const (
 	MsgNoExec = 4
 	MsgExit   = 5
 	MsgLayer  = 6
+	MsgSocket = 7
 	MsgSize   = 80
 )

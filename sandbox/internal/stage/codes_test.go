@@ -30,6 +30,7 @@ func TestCodesEqualHeader(t *testing.T) {
 	}
 	for name, n := range map[string]int{"MSG_FAIL": stage.MsgFail, "MSG_READY": stage.MsgReady,
 		"MSG_REPORT": stage.MsgReport, "MSG_NOEXEC": stage.MsgNoExec, "MSG_EXIT": stage.MsgExit, "MSG_LAYER": stage.MsgLayer,
+		"MSG_SOCKET": stage.MsgSocket,
 		"FD_CONTROL": stage.FDControl, "FD_BARRIER": stage.FDBarrier, "FD_PLAN": stage.FDPlan, "FD_EXTRA": stage.FDExtra} {
 		if got, ok := header[name]; !ok || got != n {
 			t.Errorf("%s is %d in Go and %d in C", name, n, got)

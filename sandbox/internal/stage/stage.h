@@ -75,7 +75,15 @@ enum code {
 /* Descriptors the stage is started with. */
 enum { FD_CONTROL = 3, FD_BARRIER = 4, FD_PLAN = 5, FD_EXTRA = 6 };
 
-enum message { MSG_FAIL = 1, MSG_READY = 2, MSG_REPORT = 3, MSG_NOEXEC = 4, MSG_EXIT = 5, MSG_LAYER = 6 };
+enum message {
+	MSG_FAIL = 1,
+	MSG_READY = 2,
+	MSG_REPORT = 3,
+	MSG_NOEXEC = 4,
+	MSG_EXIT = 5,
+	MSG_LAYER = 6,
+	MSG_SOCKET = 7
+};
 
 struct msg {
 	uint32_t type;

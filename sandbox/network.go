@@ -1,0 +1,61 @@
+package sandbox
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// HostRule lets a call connect to one port of one host. There are no patterns.
+// The zero HostRule allows nothing.
+type HostRule struct {
+	Host string // a name in lower case without a final dot, or an IPv4 address
+	Port uint16 // 1 to 65535 without 53
+	// Private lets the host be of this machine or its private networks, which is
+	// refused otherwise. Link-local addresses are refused all the same.
+	Private bool
+}
+
+// String returns "host:port".
+func (r HostRule) String() string { return fmt.Sprintf("%s:%d", r.Host, r.Port) }
+
+// NetPolicy is what a call may reach. The zero NetPolicy is no network at all:
+// not even a socket can be made.
+//
+// With hosts, a cell has TCP and UDP over IPv4 in a network of its own that leads
+// nowhere. A connection to a listed port of any address ends at the gate, in this
+// process, which knows what it was meant for, and carries it to the host if it is
+// on the list. Listed names have addresses of the gate's own; no query leaves.
+type NetPolicy struct {
+	Allow []HostRule
+}
+
+func (n NetPolicy) on() bool { return len(n.Allow) > 0 }
+
+// ports returns the ports to listen on, each once, in order.
+func (n NetPolicy) ports() []uint16 {
+	var list []uint16
+	for _, r := range n.Allow {
+		list = append(list, r.Port)
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// Bounds of one call's list.
+const (
+	maxHosts = 64
+	maxPorts = 16
+)
+
+// NetConn is one connection that a call tried, or one name that it asked for in
+// vain.
+type NetConn struct {
+	Host    string        // as on the list; else the address or name as it was tried
+	Port    uint16        // 0 for a name
+	Addr    string        // address and port that were dialled, "" if none was
+	Verdict string        // "allowed", or a stable code such as "net.host"
+	Up      int64         // bytes from the cell
+	Down    int64         // bytes to it
+	Took    time.Duration // from accepting to the end
+}
