@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/overlay"
+	"golang.org/x/sys/unix"
 )
 
 // TestWhatGuardedNamesLeadTo: a change is held back if a guarded name of the
@@ -113,6 +114,16 @@ func TestWhatGuardedNamesLeadTo(t *testing.T) {
 		w := newWorld(t, map[string]string{"s/x": "2"})
 		put(t, w.work(), map[string]string{".git/config": "[core]\nhooksPath=s\n", "s/x": "1"})
 		if held := heldIn(w.read(t, overlay.Filter{Release: []string{"s"}})); len(held) != 0 {
+			t.Errorf("held %q", held)
+		}
+	})
+	t.Run("configurations that are no files", func(t *testing.T) {
+		w := newWorld(t, map[string]string{"old": "2"})
+		put(t, w.work(), map[string]string{".git/config": ">/dev/zero", ".git/commondir": ">/dev/tty", "sub/.git/": "", "pipe/.git/": ""})
+		if err := errors.Join(unix.Mkfifo(filepath.Join(w.work(), "sub/.git/config"), 0o600), unix.Mkfifo(filepath.Join(w.work(), "pipe/.git/commondir"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if held := heldIn(w.read(t, overlay.Filter{})); len(held) != 0 {
 			t.Errorf("held %q", held)
 		}
 	})

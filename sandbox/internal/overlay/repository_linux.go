@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -185,21 +186,30 @@ func fromHome(p string) string {
 	return path.Join(home, rest)
 }
 
-// readSmall reads a regular file of git's; "" if there is none.
+// readSmall reads a regular file of git's; "" if there is none. What it is is seen
+// before it is opened for reading, since there are devices that act when they are.
 func readSmall(p string) (string, error) {
-	fd, err := unix.Open(p, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	at, err := unix.Open(p, unix.O_PATH|unix.O_CLOEXEC, 0)
 	switch err {
 	case nil:
-	case unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP, unix.ENXIO, unix.EISDIR:
+	case unix.ENOENT, unix.ENOTDIR, unix.EACCES, unix.ELOOP:
 		return "", nil
 	default:
 		return "", fmt.Errorf("read %s: %w", p, err)
 	}
-	f := os.NewFile(uintptr(fd), p)
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+	defer unix.Close(at)
+	var st unix.Stat_t
+	if err := unix.Fstat(at, &st); err != nil || typeOf(st.Mode) != File {
 		return "", err
 	}
+	f, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", at))
+	if errors.Is(err, os.ErrPermission) {
+		return "", nil // nothing that this user's git could read
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", p, err)
+	}
+	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", p, err)
