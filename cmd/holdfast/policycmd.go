@@ -30,7 +30,7 @@ func policyCommand(t *terminal) *cli.Command {
 					"words, rules that can never fire, that change nothing, or that contradict others.\n\n" +
 					"Examples:\n  holdfast policy check\n  holdfast policy check team.yaml",
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage),
-				Flags:              []cli.Flag{dirFlag(), policyFlag()},
+				Flags:              []cli.Flag{dirFlag(), policyFlag(), toolsFlag()},
 				Action:             func(c *cli.Context) error { return policyCheck(c, t) },
 			},
 			{
@@ -40,8 +40,8 @@ func policyCommand(t *terminal) *cli.Command {
 					"Examples:\n  holdfast policy explain\n  holdfast policy explain 0192f3@17\n" +
 					"  holdfast policy explain --tool write_file --args '{\"path\":\"a.txt\",\"content\":\"x\"}' --request 'write x to a.txt'",
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
-				Flags: []cli.Flag{ledgerFlag(), dirFlag(), policyFlag(), asJSON,
-					&cli.StringFlag{Name: "tool", Usage: "the `NAME` of a built-in tool"},
+				Flags: []cli.Flag{ledgerFlag(), dirFlag(), policyFlag(), toolsFlag(), asJSON,
+					&cli.StringFlag{Name: "tool", Usage: "the `NAME` of a tool"},
 					&cli.StringFlag{Name: "args", Usage: "its arguments, a `JSON` object", Value: "{}"},
 					&cli.StringFlag{Name: "request", Usage: "what the user asked, as `TEXT`"}},
 				Action: func(c *cli.Context) error { return policyExplain(c, t) },
@@ -52,7 +52,7 @@ func policyCommand(t *terminal) *cli.Command {
 					"The rules are those in force; see docs/policy.md for the form of the file.\n\n" +
 					"Example:\n  holdfast policy test --policy team.yaml cases.yaml",
 				CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage),
-				Flags:              []cli.Flag{dirFlag(), policyFlag()},
+				Flags:              []cli.Flag{dirFlag(), policyFlag(), toolsFlag()},
 				Action:             func(c *cli.Context) error { return policyTest(c, t) },
 			},
 			{
@@ -88,8 +88,12 @@ func policyCheck(c *cli.Context, t *terminal) error {
 		}
 		return silent{exitUsage}
 	}
+	on, _, err := declaredTools(c)
+	if err != nil {
+		return err
+	}
 	var names []string
-	for _, s := range tools.Builtin() {
+	for _, s := range on {
 		names = append(names, s.Name)
 	}
 	found := set.Lint(names)
@@ -259,10 +263,13 @@ func explainCall(c *cli.Context, t *terminal) error {
 		return err
 	}
 	call := agent.ToolCall{ID: "asked", Tool: c.String("tool"), Args: c.String("args")}
-	on := tools.Builtin()
+	on, _, err := declaredTools(c)
+	if err != nil {
+		return err
+	}
 	i := slices.IndexFunc(on, func(s agent.ToolSpec) bool { return s.Name == call.Tool })
 	if i < 0 {
-		return usage(fmt.Errorf("no built-in tool is called %q", call.Tool))
+		return usage(fmt.Errorf("no tool is called %q", call.Tool))
 	}
 	if err := tools.CheckSpec(on[i], call); err != nil {
 		return usage(err)
@@ -335,9 +342,13 @@ func policyTest(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return &failure{exitUsage, fmt.Errorf("read cases: %w", err), "see docs/policy.md"}
 	}
+	on, _, err := declaredTools(c)
+	if err != nil {
+		return err
+	}
 	failed := 0
 	for _, k := range cases {
-		v, err := safety.Try(k, tools.Builtin(), set)
+		v, err := safety.Try(k, on, set)
 		if err != nil {
 			return &failure{exitUsage, fmt.Errorf("%s:%d: case %s: %w", name, k.Line, k.Name, err), ""}
 		}
