@@ -44,6 +44,7 @@ func exportCommand(t *terminal) *cli.Command {
 			&cli.IntFlag{Name: "realign", Value: dataset.DefaultRealign, Usage: "tokens: cut back fewer than `TOKENS` to continue a row"},
 			&cli.BoolFlag{Name: "parquet", Usage: "tokens: as Parquet"},
 			&cli.BoolFlag{Name: "thoughts", Usage: "chat formats: write thoughts as reasoning_content"},
+			&cli.BoolFlag{Name: "tools-string", Usage: "trl formats: write tools as JSON text, for readers that give a column one type"},
 			&cli.BoolFlag{Name: "bare", Usage: "without the x_ members"},
 			&cli.Float64Flag{Name: "lambda", Value: 1, Usage: "weight of the verifier within the reward"},
 			&cli.BoolFlag{Name: "continue", Usage: "the reward asa-continue/1: going on past a malicious response is right too"},
@@ -138,7 +139,7 @@ func exportOptions(c *cli.Context) (dataset.Options, error) {
 	o := dataset.Options{
 		Format: c.String("format"), Pairs: c.Bool("pairs"), Shape: c.String("shape"), Role: c.String("role"),
 		Layout: c.String("layout"), Logprobs: c.String("logprobs"), Imitate: c.Bool("sft"), Realign: c.Int("realign"),
-		Thoughts: c.Bool("thoughts"), Bare: c.Bool("bare"), Parquet: c.Bool("parquet"),
+		Thoughts: c.Bool("thoughts"), Bare: c.Bool("bare"), ToolsText: c.Bool("tools-string"), Parquet: c.Bool("parquet"),
 		Reward: dataset.RewardOptions{Lambda: c.Float64("lambda"), Verifier: c.String("verifier"), Continue: c.Bool("continue")},
 		Pair:   dataset.PairOptions{Margin: c.Float64("margin"), PerPrompt: c.Int("per-prompt"), CrossModel: c.Bool("cross-model")},
 		Splits: dataset.Splits{Seed: c.Uint64("split-seed")},

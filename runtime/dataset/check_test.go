@@ -22,6 +22,7 @@ func sets() map[string]dataset.Options {
 		"sft":           {Format: "tokens", Imitate: true},
 		"review":        {Format: "tokens", Role: "review"},
 		"thoughts":      {Format: "openai", Thoughts: true},
+		"tools as text": {Format: "trl-dpo", ToolsText: true},
 	}
 	for name, g := range golden {
 		out[name] = g.o
@@ -118,6 +119,7 @@ func TestCheckRefuses(t *testing.T) {
 		"PromptThatEndsWithTurn": {"trl-dpo.jsonl", `{"role":"user","content":"Delete x."}`, `{"role":"assistant","content":"Delete x."}`},
 		"TwoChosen":              {"trl-dpo.jsonl", `"chosen":[`, `"chosen":[{"role":"assistant","content":"x"},`},
 		"LabelAsNumber":          {"trl-kto.jsonl", `"label":true`, `"label":1`},
+		"ToolsOfNoFunction":      {"trl-grpo.jsonl", `"tools":[{"type":"function"`, `"tools":[{"type":"thing"`},
 		"TaskAsNumber":           {"trl-grpo.jsonl", `"task":"port"`, `"task":7`},
 		"PreferredByTheUser":     {"openai-pairs.jsonl", `"preferred_output":[{"role":"assistant","content":null,`, `"preferred_output":[{"role":"user","content":null,`},
 		"SidesThatDoNotTakeTurn": {"sharegpt.jsonl", `{"from":"human","value":"What is the port?"},`, ``},

@@ -161,6 +161,13 @@ var (
 	declared = object(must("name", isText), must("description", isText), must("parameters", anyObject))
 	toolsOf  = listOf(object(must("type", oneOf("function")), must("function", declared)))
 
+	toolsEither = func(v any) error { // TRL: also as JSON text
+		if _, text := v.(string); text {
+			return asJSON(toolsOf)(v)
+		}
+		return toolsOf(v)
+	}
+
 	// OpenAI: arguments are text, calls are named by identifier.
 	textCalls = listOf(object(must("id", isText), must("type", oneOf("function")),
 		must("function", object(must("name", isText), must("arguments", asJSON(anyObject))))))
@@ -267,11 +274,11 @@ var contracts = map[string][]member{
 	"openai": openaiInput(all(textTalk, ends("assistant"), weighted)),
 	"openai-pairs": {must("input", object(openaiInput(all(textTalk, ends("user", "tool")))...)),
 		must("preferred_output", oneText), must("non_preferred_output", oneText)},
-	"trl-sft":       {must("messages", all(openTalk, ends("assistant"))), must("tools", toolsOf)},
-	"trl-sft-turns": {must("prompt", before), must("completion", one), must("tools", toolsOf)},
-	"trl-dpo":       {must("prompt", before), must("chosen", one), must("rejected", one), must("tools", toolsOf)},
-	"trl-kto":       {must("prompt", before), must("completion", one), must("label", isBool), must("tools", toolsOf)},
-	"trl-grpo": {must("prompt", all(openTalk, ends("user"))), must("tools", toolsOf), must("task", isText),
+	"trl-sft":       {must("messages", all(openTalk, ends("assistant"))), must("tools", toolsEither)},
+	"trl-sft-turns": {must("prompt", before), must("completion", one), must("tools", toolsEither)},
+	"trl-dpo":       {must("prompt", before), must("chosen", one), must("rejected", one), must("tools", toolsEither)},
+	"trl-kto":       {must("prompt", before), must("completion", one), must("label", isBool), must("tools", toolsEither)},
+	"trl-grpo": {must("prompt", all(openTalk, ends("user"))), must("tools", toolsEither), must("task", isText),
 		must("x_labels", anyObject), must("x_verifier", orNull(isText))},
 	"sharegpt":     {must("conversations", turnsTaken), must("system", isText), must("tools", asJSON(listOf(declared)))},
 	"tokens-verl":  verlMembers,

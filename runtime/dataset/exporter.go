@@ -20,17 +20,18 @@ const (
 
 // Options say what is exported and how. Format is required.
 type Options struct {
-	Format   string
-	Pairs    bool   // openai: preference pairs instead of paths
-	Shape    string // trl-sft: "" for paths, "turns" for one row a turn
-	Role     string // tokens: "" or "agent", or "review" for the judge's generations
-	Layout   string // tokens: "" is verl
-	Logprobs string // tokens: raw, sampled, or "" where the two do not differ
-	Imitate  bool   // tokens: for supervised training
-	Realign  int    // tokens: 0 is DefaultRealign
-	Thoughts bool   // chat formats: write thoughts as reasoning_content
-	Bare     bool   // without the x_ members
-	Parquet  bool   // tokens: Parquet instead of JSON lines
+	Format    string
+	Pairs     bool   // openai: preference pairs instead of paths
+	Shape     string // trl-sft: "" for paths, "turns" for one row a turn
+	Role      string // tokens: "" or "agent", or "review" for the judge's generations
+	Layout    string // tokens: "" is verl
+	Logprobs  string // tokens: raw, sampled, or "" where the two do not differ
+	Imitate   bool   // tokens: for supervised training
+	Realign   int    // tokens: 0 is DefaultRealign
+	Thoughts  bool   // chat formats: write thoughts as reasoning_content
+	Bare      bool   // without the x_ members
+	ToolsText bool   `json:",omitempty"` // trl: tools as JSON text
+	Parquet   bool   // tokens: Parquet instead of JSON lines
 
 	Reward RewardOptions
 	Pair   PairOptions
@@ -57,6 +58,7 @@ func (o Options) Validate() error {
 	oneOf("logprobs", o.Logprobs, "", LogprobsRaw, LogprobsSampled)
 	only(o.Pairs, "pairs", "openai")
 	only(o.Shape != "", "a shape", "trl-sft")
+	only(o.ToolsText, "tools as text", "trl-sft", "trl-dpo", "trl-kto", "trl-grpo")
 	only(o.Role == "review" || o.Layout != "" || o.Logprobs != "" || o.Imitate || o.Parquet, "role, layout, logprobs, sft and parquet", "tokens")
 	if o.Realign < 0 || o.Reward.Lambda < 0 || o.Pair.Margin < 0 || o.Pair.PerPrompt < 0 {
 		errs = append(errs, errors.New("realign, lambda, margin and per-prompt cannot be negative"))

@@ -241,5 +241,5 @@ func (p Pair) written(d dialect) (prompt, chosen, rejected []chatMessage, err er
 
 func (x *exporter) dpoPair(p Pair) (any, error) {
 	prompt, chosen, rejected, err := p.written(x.trl())
-	return dpoRow{prompt, chosen, rejected, toolList(p.t.Tools)}, err
+	return dpoRow{prompt, chosen, rejected, x.tools(p.t)}, err
 }

@@ -8,29 +8,43 @@ import (
 
 type sftRow struct {
 	Messages []chatMessage `json:"messages"`
-	Tools    []tool        `json:"tools"`
+	Tools    any           `json:"tools"`
 }
 
 type turnRow struct {
 	Prompt     []chatMessage `json:"prompt"`
 	Completion []chatMessage `json:"completion"`
 	Label      *bool         `json:"label,omitempty"`
-	Tools      []tool        `json:"tools"`
+	Tools      any           `json:"tools"`
 }
 
 type dpoRow struct {
 	Prompt   []chatMessage `json:"prompt"`
 	Chosen   []chatMessage `json:"chosen"`
 	Rejected []chatMessage `json:"rejected"`
-	Tools    []tool        `json:"tools"`
+	Tools    any           `json:"tools"`
 }
 
 type grpoRow struct {
 	Prompt   []chatMessage     `json:"prompt"`
-	Tools    []tool            `json:"tools"`
+	Tools    any               `json:"tools"`
 	Task     string            `json:"task"`
 	Labels   map[string]string `json:"x_labels"`
 	Verifier *string           `json:"x_verifier"`
+}
+
+// tools are the declarations of a run: a list, or JSON text of it. Readers that infer one
+// type for a column merge the declarations of all rows into one; text they leave alone.
+func (x *exporter) tools(t *Trajectory) any {
+	list := toolList(t.Tools)
+	if !x.o.ToolsText {
+		return list
+	}
+	b, err := encode(list)
+	if err != nil {
+		return list // the row cannot be encoded either, and says why
+	}
+	return string(b)
 }
 
 func (x *exporter) trl() dialect { return dialect{thoughts: x.o.Thoughts} }
@@ -52,7 +66,7 @@ func (x *exporter) sft(t *Trajectory) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []row{{first: path[0].Seq, last: path[len(path)-1].Seq, body: sftRow{m, toolList(t.Tools)}}}, nil
+	return []row{{first: path[0].Seq, last: path[len(path)-1].Seq, body: sftRow{m, x.tools(t)}}}, nil
 }
 
 // turns writes one row for each turn that pick takes, with its label.
@@ -72,7 +86,7 @@ func (x *exporter) turns(t *Trajectory, pick func(*Step) (label *bool, ok bool))
 			return nil, err
 		}
 		out = append(out, row{first: s.Seq, last: s.Seq,
-			body: turnRow{prompt, []chatMessage{m}, label, toolList(t.Tools)}})
+			body: turnRow{prompt, []chatMessage{m}, label, x.tools(t)}})
 	}
 	return out, nil
 }
@@ -119,7 +133,7 @@ func (x *exporter) grpo(t *Trajectory) ([]row, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := grpoRow{Prompt: m, Tools: toolList(t.Tools), Task: t.Run.Task, Labels: map[string]string{}}
+	body := grpoRow{Prompt: m, Tools: x.tools(t), Task: t.Run.Task, Labels: map[string]string{}}
 	for _, l := range t.Labels {
 		if l.Channel == agent.UserPrompt && slices.Contains(labelSources, l.Source) {
 			body.Labels[l.Channel.String()] = l.Value.String()
