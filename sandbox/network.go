@@ -3,7 +3,11 @@ package sandbox
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/holdfast-run/holdfast/sandbox/internal/netgate"
 )
 
 // HostRule lets a call connect to one port of one host. There are no patterns.
@@ -16,8 +20,33 @@ type HostRule struct {
 	Private bool
 }
 
-// String returns "host:port".
-func (r HostRule) String() string { return fmt.Sprintf("%s:%d", r.Host, r.Port) }
+// privateMark follows the text of a rule for a host of this machine or its
+// private networks.
+const privateMark = " private"
+
+// String returns "host:port", followed by " private" where that is allowed.
+func (r HostRule) String() string {
+	s := fmt.Sprintf("%s:%d", r.Host, r.Port)
+	if r.Private {
+		s += privateMark
+	}
+	return s
+}
+
+// ParseHostRule reads what String returns, and nothing else.
+func ParseHostRule(s string) (HostRule, error) {
+	text, private := strings.CutSuffix(s, privateMark)
+	host, port, _ := strings.Cut(text, ":")
+	n, err := strconv.ParseUint(port, 10, 16)
+	r := HostRule{host, uint16(n), private}
+	if err == nil {
+		err = netgate.Rule(r).Check()
+	}
+	if err != nil || r.String() != s {
+		return HostRule{}, &SpecError{"Network.Allow", fmt.Sprintf("%q is not host:port, such as api.example.com:443", s)}
+	}
+	return r, nil
+}
 
 // NetPolicy is what a call may reach. The zero NetPolicy is no network at all:
 // not even a socket can be made.

@@ -106,7 +106,7 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 		Grants:    sandbox.Grants{Decision: strconv.FormatInt(p.Decision(), 10), Write: write},
 		Limits:    r.config.Limits,
 	}
-	if (c.Tool == RunCommand || t.program != nil) && len(g.Hosts) > 0 {
+	if t.program != nil && len(g.Hosts) > 0 {
 		return sandbox.Spec{}, refused("network", strings.Join(g.Hosts, ", "), "none")
 	}
 	if t.program != nil {
@@ -115,6 +115,14 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 	}
 	if c.Tool == RunCommand {
 		s.Argv = []string{"/bin/sh", "-c", args["command"]}
+		s.Grants.Hosts = len(g.Hosts) > 0
+		for _, h := range g.Hosts {
+			rule, err := sandbox.ParseHostRule(h)
+			if err != nil {
+				return sandbox.Spec{}, refused("network", h, "hosts of the form host:port")
+			}
+			s.Network.Allow = append(s.Network.Allow, rule)
+		}
 		return s, nil
 	}
 	if s.Helper, err = image(); err != nil {

@@ -109,27 +109,30 @@ func account(res sandbox.Result) *agent.Blob {
 		Omitted int64 `json:"omitted"`
 	}
 	return agent.JSON(struct {
-		Exit     int              `json:"exit"`
-		Signal   int              `json:"signal,omitempty"`
-		Limit    string           `json:"limit,omitempty"`
-		Stdout   stream           `json:"stdout"`
-		Stderr   stream           `json:"stderr"`
-		Usage    sandbox.Usage    `json:"usage"`
-		Limits   sandbox.Limits   `json:"limits"`
-		Timings  sandbox.Timings  `json:"timings_ns"`
-		Commit   string           `json:"commit,omitempty"`
-		CommitID string           `json:"commit_id,omitempty"`
-		Why      string           `json:"why,omitempty"`
-		Changes  []sandbox.Change `json:"changes,omitempty"`
-		Denials  []sandbox.Denial `json:"denials,omitempty"`
-		Plan     string           `json:"plan"`
-		Attested string           `json:"attested"`
+		Exit     int               `json:"exit"`
+		Signal   int               `json:"signal,omitempty"`
+		Limit    string            `json:"limit,omitempty"`
+		Stdout   stream            `json:"stdout"`
+		Stderr   stream            `json:"stderr"`
+		Usage    sandbox.Usage     `json:"usage"`
+		Limits   sandbox.Limits    `json:"limits"`
+		Timings  sandbox.Timings   `json:"timings_ns"`
+		Commit   string            `json:"commit,omitempty"`
+		CommitID string            `json:"commit_id,omitempty"`
+		Why      string            `json:"why,omitempty"`
+		Changes  []sandbox.Change  `json:"changes,omitempty"`
+		Denials  []sandbox.Denial  `json:"denials,omitempty"`
+		Conns    []sandbox.NetConn `json:"conns,omitempty"`
+		Dropped  int               `json:"conns_dropped,omitempty"`
+		Plan     string            `json:"plan"`
+		Attested string            `json:"attested"`
 	}{
 		res.Exit, res.Signal, strings.TrimPrefix(res.Limit.String(), "none"),
 		stream{res.Stdout.Total, max(0, res.Stdout.Omitted())},
 		stream{res.Stderr.Total, max(0, res.Stderr.Omitted())},
 		res.Usage, res.Limits, res.Timings,
 		strings.TrimPrefix(res.Commit.String(), "none"), res.CommitID, res.Why, res.Changes[:min(len(res.Changes), maxChanges)], res.Denials,
+		res.Conns, res.ConnsDropped,
 		hex.EncodeToString(res.Plan[:]), hex.EncodeToString(res.Attested[:]),
 	})
 }

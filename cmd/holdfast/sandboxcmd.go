@@ -32,14 +32,15 @@ func sandboxCommand(t *terminal) *cli.Command {
 				Name:      "run",
 				Usage:     "run a command in a cell, judged by you and recorded",
 				ArgsUsage: "-- COMMAND [ARG...]",
-				Description: "The cell sees the workspace as /work, read-only unless --write is given, and has no network and\n" +
-					"no input. Output and errors are printed together when the command ends, as a model would see them:\n" +
+				Description: "The cell sees the workspace as /work, read-only unless --write is given, has no input, and no\n" +
+					"network but for the hosts that --allow-host names. Output and errors are printed together when the command ends, as a model would see them:\n" +
 					"control characters spelled out, and cut in the middle beyond 8,000 bytes.\n\n" +
-					"Example:\n  holdfast sandbox run -C ~/project -- wc -l README.md\n\n" +
+					"Examples:\n  holdfast sandbox run -C ~/project -- wc -l README.md\n" +
+					"  holdfast sandbox run --allow-host example.com:443 -- curl -s https://example.com/\n\n" +
 					"The exit code is the command's own, or one of those below.",
 				CustomHelpTemplate: helpWithExits(exitUsage, exitSandbox, exitLedger, exitInterrupted),
 				Flags: []cli.Flag{dirFlag(), ledgerFlag(),
-					&cli.BoolFlag{Name: "write", Usage: "let the command change the workspace"}},
+					&cli.BoolFlag{Name: "write", Usage: "let the command change the workspace"}, allowHostFlag(), allowPrivateFlag()},
 				Action: func(c *cli.Context) error { return sandboxRun(c, t) },
 			},
 		},
@@ -74,9 +75,13 @@ func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorMode
 		return err
 	}
 	defer rec.Close()
+	rules, err := hostsOf(c)
+	if err != nil {
+		return err
+	}
 	code, refused := exitInternal, ""
 	out, err := loop.Run(c.Context, loop.Config{
-		Model: m, Judge: operatorJudge{c.Bool("write")},
+		Model: m, Judge: operatorJudge{c.Bool("write"), texts(rules)},
 		Executor: at.tools, Recorder: rec, Approver: &approver{t: t, mode: "never"},
 		Observe: func(e agent.Event) {
 			if b, ok := e.Body.(*agent.CallEnd); ok {

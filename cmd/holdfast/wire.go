@@ -115,17 +115,25 @@ type workplace struct {
 	own    []tools.Command
 }
 
-// openWorkplace opens a workspace with the built-in tools and the user's own.
 // standbyCells is how many cells wait for the next call: one each for reading and
 // for writing, by the file tools and by commands.
 const standbyCells = 4
 
+// openWorkplace opens a workspace with the built-in tools and the user's own. No call
+// in it has a network.
 func openWorkplace(ctx context.Context, dir string, own ...tools.Command) (*workplace, error) {
+	return openWorkplaceReaching(ctx, dir, nil, own...)
+}
+
+// openWorkplaceReaching is openWorkplace where calls may be granted some hosts.
+func openWorkplaceReaching(ctx context.Context, dir string, hosts []sandbox.HostRule, own ...tools.Command) (*workplace, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, &failure{exitUsage, fmt.Errorf("open workspace: %w", err), "give a readable folder with -C DIR"}
 	}
-	runner, err := sandbox.New(ctx, sandboxConfig())
+	config := sandboxConfig()
+	config.Pool, config.Hosts = standbyCells, hosts
+	runner, err := sandbox.New(ctx, config)
 	if err != nil {
 		root.Close()
 		return nil, err
@@ -158,6 +166,10 @@ func openSite(c *cli.Context, own ...tools.Command) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
+	hosts, err := hostsOf(c)
+	if err != nil {
+		return nil, err
+	}
 	l, err := openLedger(c, c.String("ledger"))
 	if err != nil {
 		return nil, err
@@ -165,7 +177,7 @@ func openSite(c *cli.Context, own ...tools.Command) (*site, error) {
 	if err := apart(dir, filepath.Dir(l.Path())); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	w, err := openWorkplace(c.Context, dir, own...)
+	w, err := openWorkplaceReaching(c.Context, dir, hosts, own...)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
