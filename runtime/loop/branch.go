@@ -42,7 +42,7 @@ func Branch(ctx context.Context, c Config, t Task, past []agent.Event, at int) (
 		return fail, fmt.Errorf("%w: it has no step %d", ErrPast, at)
 	}
 	conv := r.conv
-	r.branch, r.past, r.texts, r.step, r.out = false, nil, nil, 0, Outcome{}
+	r.branch, r.open, r.past, r.texts, r.step, r.out = false, false, nil, nil, 0, Outcome{}
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limits.Time, errTime)
 	defer cancel()
 	err = r.copied(ctx, t, conv, past, r.confirmed && r.Now().Sub(confirmedAt(past)) > AnswerLifetime)

@@ -232,6 +232,27 @@ func TestInterruptAtAnyEvent(t *testing.T) {
 	}
 }
 
+// TestInterruptBeforeTheFirstEvent leaves nothing on record of a run that never began: its
+// end would be an event without a beginning.
+func TestInterruptBeforeTheFirstEvent(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	b := newBench(agenttest.Answers("x"))
+	o, err := loop.Run(ctx, b.config(), loop.Task{Prompt: "x"})
+	if err != nil || o.Status != agent.StatusStopped || len(b.rec.Events) != 0 {
+		t.Errorf("%+v, %v, events %v", o, err, b.rec.Kinds())
+	}
+	whole := newScene(0)
+	if _, err := whole.start(); err != nil {
+		t.Fatal(err)
+	}
+	s := newScene(0)
+	o, err = loop.Branch(ctx, s.config(), loop.Task{}, whole.rec.Events, 3)
+	if err != nil || o.Status != agent.StatusStopped || len(s.rec.Events) != 0 {
+		t.Errorf("a branch: %+v, %v, events %v", o, err, s.rec.Kinds())
+	}
+}
+
 // waiting is a model that generates until it is interrupted.
 type waiting struct{}
 

@@ -18,6 +18,7 @@ var (
 // record commits one event and returns its position.
 func (r *run) record(ctx context.Context, e agent.Event) (int64, error) {
 	if seq, known, err := r.recall(e); known || err != nil {
+		r.open = r.open || known
 		return seq, err
 	}
 	e.Step, e.At = r.step, r.Now()
@@ -32,7 +33,7 @@ func (r *run) record(ctx context.Context, e agent.Event) (int64, error) {
 	if seq <= 0 {
 		return 0, fmt.Errorf("%w: %s: recorder gave position %d", ErrRecord, e.Body.Kind(), seq)
 	}
-	e.Seq = seq
+	e.Seq, r.open = seq, true
 	if r.Observe != nil {
 		r.Observe(e)
 	}

@@ -97,6 +97,7 @@ type run struct {
 
 	past   []agent.Event    // of a resumed run, on record and not yet taken in
 	texts  map[int64]string // of a resumed run, the raw output by its gen.start
+	open   bool             // something of the run is on record
 	branch bool             // the past is another run's: it is read, never continued
 
 	step    int
@@ -311,6 +312,9 @@ func (r *run) finish(ctx context.Context, err error) (Outcome, error) {
 	e := r.ending(ctx, err)
 	r.out.Status, r.out.Answer, r.out.Limit, r.out.Steps = e.status, e.answer, e.limit, r.step
 	if errors.Is(e.cause, ErrRecord) || errors.Is(e.cause, ErrPast) || e.status == agent.StatusSuspended {
+		return r.out, e.cause
+	}
+	if !r.open { // interrupted before it began: there is nothing to close
 		return r.out, e.cause
 	}
 	last := context.WithoutCancel(ctx) // an interrupted run is still closed
