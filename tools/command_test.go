@@ -3,6 +3,7 @@ package tools_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,9 +77,21 @@ func TestParseCommandsRefuses(t *testing.T) {
 		"AwkTextBehindOption":  {own(`run: [/usr/bin/awk, -F, "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
 		"AwkProgram":           {own(`run: [/usr/bin/awk, "-v", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
 		"ShellInput":           {own(`run: [/bin/sh]`, `stdin: "{a}"`, "effect: read", "args: [{name: a}]"), "program text"},
-		"UndoableRead":         {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
-		"LongTime":             {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
-		"Deep":                 {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
+		"TextInAnOption":       {own(`run: [/usr/bin/perl, "-e{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"TextInALongOption":    {own(`run: [/usr/bin/node, "--eval={a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"TextBehindTwoDashes":  {own(`run: [/bin/bash, -c, "--", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"TextBehindMoreFlags":  {own(`run: [/bin/bash, -c, "-x", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"Module":               {own(`run: [/usr/bin/python3, "-m", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ShellOfATimer":        {own(`run: [/usr/bin/timeout, "5", sh, -c, "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ShellOfAnEnvironment": {own(`run: [/usr/bin/env, "A=1", /bin/sh]`, `stdin: "{a}"`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ShellReadsItsInput":   {own(`run: [/bin/sh, "-s", x]`, `stdin: "{a}"`, "effect: read", "args: [{name: a}]"), "program text"},
+		"PythonReadsItsInput":  {own(`run: [/usr/bin/python3, "-", x]`, `stdin: "{a}"`, "effect: read", "args: [{name: a}]"), "program text"},
+		"LeftOutBehindAnOption": {own(`run: [/usr/bin/sort, "-T", "{a}", "--", "{b}"]`, "effect: write", "args: [{name: a, optional: true}, {name: b, role: path}]"),
+			"-T would take what follows"},
+		"NoUTF8":       {own("run: [\"./\xff\"]", "effect: read"), "not UTF-8"},
+		"UndoableRead": {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
+		"LongTime":     {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
+		"Deep":         {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tools.ParseCommands(tt.text)
@@ -89,6 +102,12 @@ func TestParseCommandsRefuses(t *testing.T) {
 	}
 	if _, err := tools.ParseCommands(own(`run: [/bin/sh, -c, "{a}"]`, "effect: write", "args: [{name: a, role: command}]")); err != nil {
 		t.Errorf("a whole command line of role command: %v", err)
+	}
+	for _, run := range []string{`[/bin/sh, -c, "wc \"$1\"", sh, "{a}"]`, `[/usr/bin/python3, "tool.py", "{a}"]`, `[/usr/bin/awk, -f, count.awk, "{a}"]`,
+		`[/bin/grep, "-e", "{a}", "x"]`, `[/usr/bin/timeout, "5", wc, "{a}"]`, `[/bin/ls, "-l", "{a}"]`} {
+		if _, err := tools.ParseCommands(own("run: "+run, "effect: read", "args: [{name: a, optional: "+fmt.Sprint(strings.HasPrefix(run, "[/bin/ls"))+"}]")); err != nil {
+			t.Errorf("%s: %v", run, err)
+		}
 	}
 }
 

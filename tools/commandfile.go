@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -103,6 +104,9 @@ func plainYAML(text []byte, v any) (err error) {
 	}()
 	if len(text) > maxCommandFile {
 		return fmt.Errorf("%d bytes, at most %d", len(text), maxCommandFile)
+	}
+	if !utf8.Valid(text) { // two texts would have one digest
+		return errors.New("not UTF-8")
 	}
 	if depth := strings.Count(string(text), "[") + strings.Count(string(text), "{"); depth > 4000 {
 		return errors.New("too many brackets")
@@ -240,6 +244,7 @@ func (c *Command) program(args []argumentEntry) error {
 	}
 	used := map[string]bool{}
 	for i, template := range append(slices.Clone(c.Argv), c.Stdin) {
+		errs = append(errs, c.shifts(i, args))
 		if strings.ContainsRune(template, 0) {
 			errs = append(errs, errors.New("run and stdin hold no NUL"))
 		}
@@ -265,33 +270,68 @@ func (c *Command) program(args []argumentEntry) error {
 	return errors.Join(append(errs, err)...)
 }
 
+// shifts refuses an argument that may be left out behind an option: the option would take
+// the next argument in its place, -- among them, and a value could become an option.
+func (c *Command) shifts(i int, args []argumentEntry) error {
+	if i == 0 || i >= len(c.Argv)-1 || !strings.HasPrefix(c.Argv[i-1], "-") {
+		return nil
+	}
+	for _, name := range slots(c.Argv[i]) {
+		if slices.ContainsFunc(args, func(a argumentEntry) bool { return a.Name == name && a.Optional }) {
+			return fmt.Errorf("{%s} may be left out, and %s would take what follows: write both as one argument, or put it last", name, clip(c.Argv[i-1], 40))
+		}
+	}
+	return nil
+}
+
 // interpreters read one of their arguments as a program text.
-var interpreters = regexp.MustCompile(`^(ba|da|z|k|a|c|tc|fi)?sh$|^(python|perl|ruby|node|php|lua)[0-9.]*$|^(awk|gawk|mawk|sed|jq|env|xargs|eval)$`)
+var interpreters = regexp.MustCompile(`^(ba|da|z|k|mk|a|c|tc|fi|ya|pw|tcl|wi)?sh$` +
+	`|^(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|Rscript)[0-9.]*$|^(awk|gawk|mawk|sed|jq|env|xargs|eval)$`)
+
+// programFirst are interpreters whose first argument that is no option is a program text,
+// or a program.
+var programFirst = []string{"awk", "gawk", "mawk", "sed", "jq", "env", "xargs", "eval"}
 
 // code reports whether argument i of the program, or behind the last its input, may be
-// read as a program text: of a shell or an interpreter, what follows an option such as -c
-// or -e, the first argument that is no option where that is the program, and the input
-// where no other text is given.
+// read as a program text. Programs that start another, such as timeout, are looked through.
 func (c *Command) code(i int) bool {
-	name := path.Base(c.Argv[0])
-	if !interpreters.MatchString(name) {
-		return false
-	}
-	if i == len(c.Argv) {
-		return !slices.ContainsFunc(c.Argv[1:], func(a string) bool { return !strings.HasPrefix(a, "-") })
-	}
-	if flag := c.Argv[i-1]; i > 1 && strings.HasPrefix(flag, "-") && strings.ContainsAny(flag, "ceEr") {
-		return true
-	}
-	if !slices.Contains([]string{"awk", "gawk", "mawk", "sed", "jq", "env", "xargs", "eval"}, name) {
-		return false
-	}
-	for _, a := range c.Argv[1:i] {
-		if !strings.HasPrefix(a, "-") {
+	for j, word := range c.Argv[:min(i, len(c.Argv))] {
+		name := path.Base(word)
+		if !interpreters.MatchString(name) {
+			continue
+		}
+		if readsText(name, c.Argv[j+1:], i-j-1) {
+			return true
+		}
+		if name != "env" && name != "xargs" { // the words behind are data of this one
 			return false
 		}
 	}
-	return true
+	return false
+}
+
+// readsText reports whether an interpreter may read its argument i, or behind the last its
+// input, as a program text: what belongs to an option such as -c or -e, be it a part of the
+// option or the next argument that is none, the first argument that is no option where that
+// is the program, and the input where no other text is given.
+func readsText(name string, args []string, i int) bool {
+	option := func(a string) bool { return strings.HasPrefix(a, "-") }
+	takes := func(a string) bool { return option(a) && strings.ContainsAny(a, "cBeEmMpRr") }
+	if i == len(args) {
+		return !slices.ContainsFunc(args, func(a string) bool { return !option(a) }) ||
+			slices.ContainsFunc(args, func(a string) bool {
+				return a == "-" || a == "/dev/stdin" || strings.HasSuffix(name, "sh") && option(a) && !strings.HasPrefix(a, "--") && strings.Contains(a, "s")
+			})
+	}
+	if lead, _, _ := strings.Cut(args[i], "{"); takes(lead) {
+		return true
+	}
+	for k := i - 1; k >= 0 && option(args[k]); k-- {
+		if takes(args[k]) {
+			return true
+		}
+	}
+	return slices.Contains(programFirst, name) && !slices.ContainsFunc(args[:i], func(a string) bool { return !option(a) })
 }
 
 // programFolders are where programs are looked for, as a cell shows them.
