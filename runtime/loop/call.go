@@ -74,7 +74,7 @@ func (r *run) change(ctx context.Context, c agent.ToolCall, args string, decided
 	if err := r.observe(ctx, c, frame.Denied("user_denied"), decided); err != nil {
 		return err
 	}
-	t, seq, known, err := r.recallTurn()
+	t, seq, known, err := r.recallTurn("user")
 	switch {
 	case err != nil:
 		return err

@@ -123,3 +123,52 @@ func TestEditGoesOnAfterEveryEvent(t *testing.T) {
 		})
 	}
 }
+
+// TestErasedEditIsNotGoneOnFrom erases what a person wrote, after the call with it was
+// judged and before it was shown: the call may not pass for the model's own.
+func TestErasedEditIsNotGoneOnFrom(t *testing.T) {
+	whole, person := editing(agent.Allow)
+	cfg := whole.config()
+	cfg.Approver = person
+	if _, err := loop.Run(t.Context(), cfg, loop.Task{Prompt: "do it"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, erase := range map[string]func(agent.Body) agent.Body{
+		"Arguments": func(b agent.Body) agent.Body {
+			if x, ok := b.(*agent.Answered); ok && x.Args != nil {
+				y := *x
+				y.Args = &agent.Blob{Media: x.Args.Media}
+				return &y
+			}
+			return b
+		},
+		"TheEdit": func(b agent.Body) agent.Body {
+			if x, ok := b.(*agent.Answered); ok && x.Choice == agent.ChoiceEdit {
+				return &agent.Answered{Who: x.Who, Via: x.Via}
+			}
+			return b
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var past []agent.Event
+			verdicts := 0
+			for _, e := range whole.rec.Events {
+				e.Body = erase(e.Body)
+				past = append(past, e)
+				if _, ok := e.Body.(*agent.Judged); ok && e.Call != [32]byte{} {
+					if verdicts++; verdicts == 2 {
+						break
+					}
+				}
+			}
+			b, e := editing(agent.Allow)
+			b.rec.Events = past
+			c := b.config()
+			c.Approver = e
+			_, err := loop.Resume(t.Context(), c, agent.ModelUsed{}, past)
+			if !errors.Is(err, loop.ErrPast) || len(b.exec.Effects) != 0 {
+				t.Errorf("%d effects, asked about %v: %v", len(b.exec.Effects), e.asked, err)
+			}
+		})
+	}
+}

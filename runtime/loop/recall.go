@@ -37,14 +37,18 @@ func (r *run) recallText(m *agent.Message) error {
 	return nil
 }
 
-// recallTurn returns the next turn on record, with its position.
-func (r *run) recallTurn() (t agent.Turn, seq int64, known bool, err error) {
+// recallTurn returns the next turn on record, with its position. by says whose it must be:
+// a person's, taken for the model's, would run without having been shown.
+func (r *run) recallTurn(by string) (t agent.Turn, seq int64, known bool, err error) {
 	i := r.find(is[*agent.Turned]([32]byte{}), nil)
 	if i < 0 {
 		return t, 0, false, nil
 	}
 	e := r.past[i]
 	b := e.Body.(*agent.Turned)
+	if b.By != by {
+		return t, 0, false, fmt.Errorf("%w: turn %d is somebody else's", ErrPast, e.Seq)
+	}
 	r.past = r.past[i+1:]
 	if erased(b.Thought) || erased(b.Calls) || erased(b.Answer) {
 		return t, 0, false, fmt.Errorf("%w: turn %d was erased", ErrPast, e.Seq)
@@ -86,13 +90,14 @@ func verdictOf(b *agent.Judged) agent.Verdict {
 }
 
 // recallAnswer returns the answer to the question just recalled: one that refers to it and
-// to its call. Any other stays in the past, which then cannot be gone on from.
+// to its call. Any other, and one whose arguments were erased, stays in the past, which then
+// cannot be gone on from.
 func (r *run) recallAnswer(asked int64, call [32]byte) (agent.Answer, int64, bool) {
 	if len(r.past) == 0 {
 		return agent.Answer{}, 0, false
 	}
 	b, ok := r.past[0].Body.(*agent.Answered)
-	if !ok || r.past[0].Ref != asked || r.past[0].Call != call {
+	if !ok || r.past[0].Ref != asked || r.past[0].Call != call || erased(b.Args) {
 		return agent.Answer{}, 0, false
 	}
 	seq := r.past[0].Seq

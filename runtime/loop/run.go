@@ -255,7 +255,7 @@ func (r *run) takeStep(ctx context.Context) error {
 
 // turn generates and records the next turn, whose calls have their IDs, or recalls it.
 func (r *run) turn(ctx context.Context) (agent.Turn, int64, error) {
-	turn, seq, known, err := r.recallTurn()
+	turn, seq, known, err := r.recallTurn("")
 	if known || err != nil {
 		return turn, seq, err
 	}
