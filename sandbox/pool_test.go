@@ -160,7 +160,7 @@ func TestRowsHoldInPreparedCells(t *testing.T) {
 	if testing.Short() {
 		t.Skip("short: runs the whole table of attacks")
 	}
-	r := open(t, sandbox.Config{PoolAlways: true})
+	r := open(t, sandbox.Config{PoolAlways: true, Hosts: verify.Hosts})
 	im, err := image()
 	if err != nil {
 		t.Fatal(err)

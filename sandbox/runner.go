@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -183,6 +184,7 @@ func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) 
 		return Result{}, &Error{Op: "run cell", Err: err}
 	}
 	begin := time.Now()
+	s.Network.Allow = slices.Clone(s.Network.Allow) // of its own until the end
 	f, err := r.approve(s)
 	if err != nil {
 		return Result{}, &Error{Op: "approve sources", Err: err}

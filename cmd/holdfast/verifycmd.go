@@ -48,6 +48,7 @@ func verifySandbox(c *cli.Context, t *terminal) error {
 	}
 	config := sandboxConfig()
 	config.RequireCgroup = c.Bool("require-cgroup")
+	config.Hosts, config.PoolAlways = verify.Hosts, c.Bool("warm")
 	r, err := sandbox.New(c.Context, config)
 	if err != nil {
 		return err

@@ -66,7 +66,7 @@ func one(ctx context.Context, r *sandbox.Runner, image *sandbox.Image, row Row) 
 		return out
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{ctx: ctx, runner: r, image: image, id: row.ID, dir: dir}
+	b := &bench{ctx: ctx, runner: r, image: image, id: row.ID, dir: dir, hooks: &hooks{}}
 	err = b.prepare()
 	if err == nil {
 		err = row.test(b)
@@ -95,6 +95,7 @@ type bench struct {
 	id     string
 	dir    string // of the row; holds work, and outside, where secrets lie
 	last   sandbox.Result
+	hooks  *hooks // of calls that reach hosts
 }
 
 func (b *bench) work() string             { return filepath.Join(b.dir, "work") }

@@ -32,7 +32,7 @@ var image = sync.OnceValues(func() (*sandbox.Image, error) {
 
 // TestTable runs every row of the table as a subtest.
 func TestTable(t *testing.T) {
-	r, err := sandbox.New(t.Context(), sandbox.Config{})
+	r, err := sandbox.New(t.Context(), sandbox.Config{Hosts: verify.Hosts})
 	if err != nil {
 		if os.Getenv("REQUIRE_SANDBOX") != "" {
 			t.Fatalf("sandbox is required: %v", err)
