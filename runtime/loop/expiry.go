@@ -22,6 +22,7 @@ func (r *run) freshAnswer(past []agent.Event) error {
 			}
 			return nil
 		case *agent.RunRecover: // says nothing of the answer before it
+		case *agent.Decided: // nothing has started from it: the answer behind it, if any, is not acted on
 		default:
 			return nil // the run went on from any earlier answer
 		}

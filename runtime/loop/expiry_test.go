@@ -32,6 +32,31 @@ func TestOldAnswersExpire(t *testing.T) {
 	}
 }
 
+// TestOldDecisionsExpire goes on with a run that was cut off between a person's answer and
+// the start of what it allows.
+func TestOldDecisionsExpire(t *testing.T) {
+	for age, want := range map[time.Duration]int{time.Minute: 1, loop.AnswerLifetime + time.Minute: 0} {
+		b := newBench(act(`{"n":1}`), agenttest.Answers("end"))
+		b.judge.OnCall = func(agent.Proposal) agent.Verdict { return agent.Verdict{Outcome: agent.Ask} }
+		b.run(t)
+		var past []agent.Event
+		for _, e := range b.rec.Events {
+			if _, ok := e.Body.(*agent.CallStart); ok {
+				break
+			}
+			e.At = time.Now().Add(-age)
+			past = append(past, e)
+		}
+		b.rec.Events, b.exec.Effects = past, nil
+		c := b.config()
+		c.Model = &agenttest.Script{Turns: []agent.Turn{agenttest.Answers("end")}}
+		_, err := loop.Resume(t.Context(), c, agent.ModelUsed{}, past)
+		if len(b.exec.Effects) != want || errors.Is(err, loop.ErrPast) != (want == 0) {
+			t.Errorf("answer of %s ago: %d effects, %v", age, len(b.exec.Effects), err)
+		}
+	}
+}
+
 // TestBreaker ends a run of which 10 of the last 50 calls were denied, though never three
 // in a row.
 func TestBreaker(t *testing.T) {
