@@ -258,6 +258,9 @@ func TestCommandPins(t *testing.T) {
 	if pins, err = tools.OpenPins(path); err != nil || pins.CheckCommand("f", list[1]) != tools.DriftSame || pins.CheckCommand("g", list[1]) != tools.DriftNew {
 		t.Errorf("accepted: %v", err)
 	}
+	if !pins.Knows("f") || pins.Knows("g") || pins.Knows("") || pins.Knows("f\nplain") {
+		t.Error("a file is known by another's tools, or not by its own")
+	}
 	for name, change := range map[string]func(*tools.Command){
 		"Argv":        func(c *tools.Command) { c.Argv = append([]string{"/bin/rm"}, c.Argv[1:]...) },
 		"Argument":    func(c *tools.Command) { c.Argv = append(c.Argv[:len(c.Argv):len(c.Argv)], "-x") },

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
@@ -94,6 +95,17 @@ func (p *Pins) Check(server string, s agent.ToolSpec) Drift {
 // and what is run.
 func (p *Pins) CheckCommand(file string, c Command) Drift {
 	return p.compare(file, c.Spec.Name, hexOf(c.Digest()))
+}
+
+// Knows reports whether any declaration of a server or file was accepted. One that it does
+// not have among those of a known one was added since.
+func (p *Pins) Knows(server string) bool {
+	for k := range p.tool {
+		if strings.HasPrefix(k, pinKey(server, "")) {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Pins) compare(server, tool, now string) Drift {
