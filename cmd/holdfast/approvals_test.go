@@ -97,4 +97,41 @@ func TestRevoke(t *testing.T) {
 	if code, _ := command("approvals", "revoke", "--ledger", path, denied); code != exitUsage {
 		t.Errorf("a denial was taken back: exit %d", code)
 	}
+	// A run that was cut off between its decision and the start of the call has not acted on it.
+	cut := suspended(t, path, "id")
+	answer(cut, "yes")
+	decide(t, path, cut)
+	if code, text := command("approvals", "revoke", "--ledger", path, cut); code != exitDone {
+		t.Errorf("a decision without a start: exit %d\n%s", code, text)
+	}
+	if code, text := command("log", "verify", "--ledger", path); code != exitDone {
+		t.Errorf("verify: exit %d\n%s", code, text)
+	}
+}
+
+// decide records the decision that follows from the answer a run was given.
+func decide(t *testing.T, path, id string) {
+	t.Helper()
+	l, err := ledger.Open(t.Context(), path, ledger.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r, err := l.Recover(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	events, err := l.ReadAll(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range events {
+		if _, ok := e.Body.(*agent.Answered); ok {
+			if _, err := r.Append(t.Context(), agent.Event{Step: e.Step, Ref: e.Seq, Call: e.Call,
+				Body: &agent.Decided{Tool: "act", Outcome: agent.Allow, By: "user"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 }
