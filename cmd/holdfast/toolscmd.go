@@ -38,8 +38,8 @@ argument without one counts as directing the effect. An argument has a type (str
 boolean), and may have max, enum and optional. A tool may be trusted (its output is taken as yours),
 idempotent and undoable (it can itself take back what it writes), and may have a time.
 
-The first use of a file pins what it declares. What changed since is refused until you accept it with
-holdfast tools trust.
+The first use of a file pins what it declares. What changed since, or was added, is refused until you accept
+it with holdfast tools trust.
 
 `
 
@@ -129,8 +129,9 @@ func readToolFile(name string) (toolFile, error) {
 	return toolFile{path, list}, nil
 }
 
-// pinned checks tools against what the user accepted. New ones are accepted now: the user
-// named their file. One that changed is refused.
+// pinTools checks tools against what the user accepted. Those of a file that is used for
+// the first time are accepted now: the user named it. One that changed since, or was added,
+// is refused.
 func pinTools(t *terminal, files []toolFile) ([]tools.Command, error) {
 	if len(files) == 0 {
 		return nil, nil
@@ -146,6 +147,10 @@ func pinTools(t *terminal, files []toolFile) ([]tools.Command, error) {
 			switch pins.CheckCommand(f.path, k) {
 			case tools.DriftSame:
 			case tools.DriftNew:
+				if pins.Knows(f.path) { // or a changed tool would only need another name
+					return nil, &failure{exitDigest, fmt.Errorf("open tools: %s was added to %s after its tools were accepted", k.Spec.Name, f.path),
+						"read it, then accept it with holdfast tools trust " + f.path}
+				}
 				fresh = append(fresh, k)
 			default:
 				return nil, &failure{exitDigest, fmt.Errorf("open tools: %s of %s is declared otherwise than was accepted", k.Spec.Name, f.path),
