@@ -84,7 +84,7 @@ func (c *cell) openGate() error {
 		return nil
 	}
 	var rules []netgate.Rule
-	for _, r := range c.spec.Network.Allow {
+	for _, r := range slices.Concat(c.spec.Network.Allow, c.runner.loosened) {
 		rules = append(rules, netgate.Rule(r))
 	}
 	g, err := netgate.New(netgate.Config{Rules: rules, Resolve: c.runner.resolve})

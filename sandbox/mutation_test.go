@@ -133,6 +133,8 @@ func TestRowsTurnRed(t *testing.T) {
 		{"O filters", "FS22", func(r *sandbox.Runner) { r.ReleaseAll() }, false},
 		{"G quotas", "FS24", func(r *sandbox.Runner) { r.Rewrite(all(noQuota)) }, false},
 		{"G rlimits", "RS05", func(r *sandbox.Runner) { r.Rewrite(all(noRlimits)) }, false},
+		{"X gate", "NW05", func(r *sandbox.Runner) { r.Loosen(sandbox.HostRule{Host: "evilgate.test", Port: 80}) }, false},
+		{"X gate", "NW18", func(r *sandbox.Runner) { r.Loosen(verify.Hosts[1]) }, false},
 		{"A attestation, against a lost layer", "PS02", func(r *sandbox.Runner) { r.Strictly(); r.Rewrite(all(without(0x08000000))) }, false},
 	} {
 		t.Run(m.layer+" "+m.row, func(t *testing.T) {
@@ -143,7 +145,7 @@ func TestRowsTurnRed(t *testing.T) {
 				}
 				return list[0]
 			}
-			r := open(t, sandbox.Config{})
+			r := open(t, sandbox.Config{Hosts: verify.Hosts})
 			if o := try(r); o.State == verify.Untested {
 				t.Skipf("UNTESTED(%s)", o.Why)
 			} else if o.State != verify.Pass {

@@ -44,6 +44,9 @@ type Runner struct {
 	// lenient lets cells start that are not as planned; set by tests only, which
 	// show what the layers that are left still stop.
 	lenient bool
+	// loosened are more rules of every gate; set by tests only, which show what a
+	// gate alone refuses.
+	loosened []HostRule
 	// resolve looks names up in place of this machine; set by tests only.
 	resolve func(context.Context, string) ([]netip.Addr, error)
 	// opened is called when a barrier was opened; set by tests only.
