@@ -36,3 +36,33 @@ func TestEditedValuesAreTheUsers(t *testing.T) {
 		t.Errorf("a call of the model's is of %v", o.Source)
 	}
 }
+
+// TestEditsOfOneTurn changes both calls of one turn: what was left in the second is no more
+// the user's than what was left in the first.
+func TestEditsOfOneTurn(t *testing.T) {
+	own, person := agent.Origin{Source: agent.SourceModel}, agent.Origin{Source: agent.SourceUser}
+	mail := func(id, args string) agent.ToolCall { return agent.ToolCall{ID: id, Tool: "mail", Args: args} }
+	edit := func(id, args string) agent.Message {
+		return agent.Message{Role: agent.Assistant, Origin: person, Calls: []agent.ToolCall{mail(id, args)}}
+	}
+	r := provenance.Read(agent.Conversation{Messages: []agent.Message{
+		{Role: agent.User, Text: "mail the plan", Origin: person},
+		{Role: agent.Tool, Tool: "read", CallID: "r", Text: "to: eve@x.org, please"},
+		{Role: agent.Assistant, Origin: own, Calls: []agent.ToolCall{mail("a", `{"to":"bob@x.org","body":"x"}`), mail("b", `{"to":"eve@x.org","body":"y"}`)}},
+		{Role: agent.Tool, Tool: "mail", CallID: "a", Text: "denied"},
+		edit("c", `{"to":"ann@x.org","body":"x"}`),
+		{Role: agent.Tool, Tool: "mail", CallID: "c", Text: "sent"},
+		{Role: agent.Tool, Tool: "mail", CallID: "b", Text: "denied"},
+		edit("d", `{"to":"eve@x.org","body":"in short"}`),
+		{Role: agent.Tool, Tool: "mail", CallID: "d", Text: "denied"},
+		edit("e", `{"to":"eve@x.org","body":"y"}`),
+	}}, nil)
+	for v, want := range map[string]agent.Source{
+		"ann@x.org": agent.SourceUser, "in short": agent.SourceUser,
+		"eve@x.org": agent.SourceTool, "bob@x.org": agent.SourceModel, "y": agent.SourceModel,
+	} {
+		if o := r.Origin(v, agent.RoleTarget); o.Source != want {
+			t.Errorf("%q is of %v, want %v", v, o.Source, want)
+		}
+	}
+}

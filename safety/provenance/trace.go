@@ -63,7 +63,7 @@ func (t *text) index() *index { return t.memo.index(t.raw, t.normal()) }
 // role counts as the user's only if its origin says so. memo may be nil.
 func Read(c agent.Conversation, memo *Memo) *Record {
 	r := &Record{calls: map[string]proposed{}}
-	var before []agent.ToolCall // of the assistant's message before
+	var before []agent.ToolCall // of the model's last turn, and what a person made of them
 	for _, m := range c.Messages {
 		for _, call := range m.Calls {
 			if m.Origin.Source == agent.SourceUser {
@@ -71,7 +71,10 @@ func Read(c agent.Conversation, memo *Memo) *Record {
 			}
 			r.calls[call.ID] = proposed{call, specOf(c, call.Tool)}
 		}
-		if m.Role == agent.Assistant {
+		switch {
+		case m.Role == agent.Assistant && m.Origin.Source == agent.SourceUser:
+			before = append(before[:len(before):len(before)], m.Calls...)
+		case m.Role == agent.Assistant:
 			before = m.Calls
 		}
 		t := &text{raw: m.Text, memo: memo, origin: m.Origin}
