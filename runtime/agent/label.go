@@ -71,9 +71,9 @@ func (p LabelProbs) At(temp float64) LabelProbs {
 	if !p.Known() || temp == 1 || !(temp > 0) {
 		return p
 	}
-	sum := 0.0
+	sum, most := 0.0, max(p[0], p[1], p[2])
 	for i, x := range p {
-		p[i] = math.Pow(x, 1/temp)
+		p[i] = math.Pow(x/most, 1/temp) // over the largest, so that not all of them vanish
 		sum += p[i]
 	}
 	for i := range p {

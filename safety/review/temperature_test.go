@@ -11,8 +11,8 @@ import (
 // TestTemperatureOnlyUnsettles raises probabilities to a temperature: they stay a
 // distribution in the same order, and no cut makes a label milder than the word by it.
 func TestTemperatureOnlyUnsettles(t *testing.T) {
-	for _, p := range []agent.LabelProbs{{1, 0, 0}, {0.999998, 1e-6, 1e-6}, {0.2, 0.3, 0.5}, {0, 0.5, 0.5}, {1e-300, 1, 0}} {
-		for _, temp := range []float64{-1, 0, 0.05, 1, 5.71, 1000, math.NaN(), math.Inf(1)} {
+	for _, p := range []agent.LabelProbs{{1, 0, 0}, {0.999998, 1e-6, 1e-6}, {0.2, 0.3, 0.5}, {0, 0.5, 0.5}, {1e-300, 1, 0}, {0.34, 0.33, 0.33}} {
+		for _, temp := range []float64{-1, 0, 5e-324, 1e-4, 0.05, 1, 5.71, 1000, math.NaN(), math.Inf(1)} {
 			q := p.At(temp)
 			if sum := q[0] + q[1] + q[2]; math.Abs(sum-1) > 1e-5 || math.IsNaN(sum) {
 				t.Errorf("%v at %v is %v", p, temp, q)
