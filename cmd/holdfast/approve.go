@@ -37,7 +37,7 @@ func (a *approver) Ask(ctx context.Context, q agent.Question) (agent.Answer, err
 	if !a.t.asks {
 		return agent.Answer{Choice: agent.ChoiceSuspend, Via: "nobody", Shown: shown}, nil
 	}
-	if class, ok := a.agreed.Covers(q); ok {
+	if class, ok := a.agreed.Covers(q); ok && !q.Changed {
 		a.t.printf("%s\n", a.t.style(styleDim, "agreed   "+class.Words()[0]))
 		return agent.Answer{Choice: agent.ChoiceOnce, Who: account(), Via: "agreed for this run",
 			Shown: shown + "\n" + strings.Join(class.Words(), "\n")}, nil
@@ -80,6 +80,10 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 			return ans, nil
 		case "s":
 			if classed && a.sure(ctx, class) {
+				if now().Sub(at) > approval.Lifetime {
+					a.t.printf("That was shown more than %s ago. Here it is again.\n", approval.Lifetime)
+					continue
+				}
 				a.agreed.Add(class)
 				ans.Choice, ans.Shown = agent.ChoiceOnce, shown+"\n"+strings.Join(class.Words(), "\n")
 				return ans, nil

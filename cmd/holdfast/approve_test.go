@@ -149,6 +149,11 @@ func TestApprovalForARun(t *testing.T) {
 	if second.Choice != agent.ChoiceOnce || second.Via != "agreed for this run" || !strings.Contains(second.Shown, "other") || !strings.Contains(screen, "agreed") {
 		t.Errorf("answer %+v\n%s", second, screen)
 	}
+	changed := write("mine")
+	changed.Changed = true
+	if got, screen := person(t, func(term *terminal) (agent.Answer, error) { a.t = term; return a.Ask(context.Background(), changed) }, turning("n")); got.Choice != agent.ChoiceDeny || !strings.Contains(screen, "mine") {
+		t.Errorf("a call that a person wrote was not shown: %+v\n%s", got, screen)
+	}
 	third := write("x")
 	third.Sinks[0].Value = "b.txt"
 	if got, _ := person(t, func(term *terminal) (agent.Answer, error) { a.t = term; return a.Ask(context.Background(), third) }, turning("n not that one")); got.Choice != agent.ChoiceDeny || got.Note != "not that one" {
@@ -193,6 +198,23 @@ func TestApprovalExpires(t *testing.T) {
 		}}).Ask(context.Background(), asking("ls"))
 	}, turning("y", "y"))
 	if a.Choice != agent.ChoiceOnce || strings.Count(screen, "Here it is again") != 1 {
+		t.Errorf("answer %+v\n%s", a, screen)
+	}
+}
+
+// TestAgreementExpires agrees to a class of calls long after the question was shown.
+func TestAgreementExpires(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	now, looks := time.Unix(1000, 0), 0
+	a, screen := person(t, func(term *terminal) (agent.Answer, error) {
+		return (&approver{t: term, mode: "on-risk", now: func() time.Time {
+			if looks++; looks == 3 { // when the person is sure
+				now = now.Add(2 * approval.Lifetime)
+			}
+			return now
+		}}).Ask(context.Background(), asking("ls"))
+	}, turning("s", "y", "n"))
+	if a.Choice != agent.ChoiceDeny || !strings.Contains(screen, "Here it is again") {
 		t.Errorf("answer %+v\n%s", a, screen)
 	}
 }

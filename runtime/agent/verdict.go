@@ -198,6 +198,10 @@ type Question struct {
 	// call itself does not say so.
 	Runs  []string `json:",omitempty"`
 	Input string   `json:",omitempty"`
+
+	// Changed says that a person wrote the call's arguments: it is shown, whatever was
+	// agreed to for the run.
+	Changed bool `json:",omitempty"`
 }
 
 // Choice is a person's answer. The zero value denies.

@@ -30,7 +30,7 @@ func (r *run) proposed(ctx context.Context, c agent.ToolCall, thought string, tu
 	}
 	d := decision{outcome: v.Outcome, by: "gate", ref: seq, code: v.Code, grant: v.Grant}
 	if v.Outcome == agent.Ask || changed && v.Outcome == agent.Allow {
-		if d, err = r.askCall(ctx, c, v, seq); err != nil {
+		if d, err = r.askCall(ctx, c, v, seq, changed); err != nil {
 			return err
 		}
 	}

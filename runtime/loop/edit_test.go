@@ -13,10 +13,13 @@ import (
 )
 
 // editor is a person who changes the model's call when asked, and agrees to their own.
-type editor struct{ asked []string }
+type editor struct {
+	asked   []string
+	changed []bool
+}
 
 func (e *editor) Ask(_ context.Context, q agent.Question) (agent.Answer, error) {
-	e.asked = append(e.asked, q.Call.Args)
+	e.asked, e.changed = append(e.asked, q.Call.Args), append(e.changed, q.Changed)
 	if q.Call.Args == `{"n":1}` {
 		return agent.Answer{Choice: agent.ChoiceEdit, Args: `{"n":2}`, Who: "ann", Via: "script"}, nil
 	}
@@ -63,6 +66,11 @@ func TestEditedCallIsANewCall(t *testing.T) {
 			}
 			if !reflect.DeepEqual(e.asked, tt.asked) || !reflect.DeepEqual(ran, tt.ran) {
 				t.Errorf("asked about %v, ran %v", e.asked, ran)
+			}
+			for i, args := range e.asked {
+				if e.changed[i] != (args == `{"n":2}`) {
+					t.Errorf("the question about %s says changed: %v", args, e.changed[i])
+				}
 			}
 			if len(b.judge.Proposals) != 2 || b.judge.Proposals[0].Call.Digest() == b.judge.Proposals[1].Call.Digest() {
 				t.Errorf("judged %+v", b.judge.Proposals)

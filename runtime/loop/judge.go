@@ -84,12 +84,12 @@ func (r *run) confirm(ctx context.Context, prompt string, v agent.Verdict, verdi
 	return nil
 }
 
-// askCall asks the user about one call.
-func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, verdict int64) (decision, error) {
+// askCall asks the user about one call; changed says that they wrote it.
+func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, verdict int64, changed bool) (decision, error) {
 	d := decision{outcome: agent.Deny, by: "user", code: "user_denied"}
 	q := agent.Question{
 		Call: &c, Effect: v.Effect, Sinks: v.Sinks, Label: v.Label, Probs: v.Probs,
-		Reason: v.Reason, Votes: v.Votes, Grant: v.Grant,
+		Reason: v.Reason, Votes: v.Votes, Grant: v.Grant, Changed: changed,
 	}
 	if x, ok := r.Executor.(Describer); ok {
 		q.Runs, q.Input = x.Runs(c)
