@@ -162,10 +162,26 @@ func pinTools(t *terminal, files []toolFile) ([]tools.Command, error) {
 				return nil, err
 			}
 			t.printf("%s\n", t.style(styleDim, fmt.Sprintf("tools    %s of %s accepted: %s", count(len(fresh), "tool"), inertLine(f.path, 200), inertLine(namesOf(fresh), 200))))
+			for _, k := range fresh {
+				t.printf("%s\n", t.style(styleDim, "           "+gistOf(k)))
+			}
 		}
 		all = append(all, f.list...)
 	}
 	return all, nil
+}
+
+// gistOf is one line on what a tool does: its effect, what it runs, and what it is trusted with.
+func gistOf(k tools.Command) string {
+	argv, _ := json.Marshal(k.Argv) // strings always encode
+	s := fmt.Sprintf("%s: %s, runs %s", k.Spec.Name, k.Spec.Effect, inertLine(string(argv), 300))
+	if k.Spec.Trusted {
+		s += "; its output is taken as yours"
+	}
+	if k.Undoable {
+		s += "; it says it can take back what it writes"
+	}
+	return s
 }
 
 func namesOf(list []tools.Command) string {
