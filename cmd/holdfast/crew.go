@@ -36,6 +36,9 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.IsSet("guard") && c.String("guard") == "" { // whoever asks for a judge does not get none
+		return nil, usage(errors.New("--guard names no model"))
+	}
 	own, err := ownTools(c, t)
 	if err != nil {
 		return nil, err
@@ -181,12 +184,14 @@ func (k *crew) programs() []string {
 func (k *crew) sameTools(past []agent.Event) error {
 	for _, e := range past {
 		b, ok := e.Body.(*agent.RunStart)
-		if !ok || b.Config == nil || b.Config.Data == nil {
+		if !ok {
 			continue
 		}
-		var was settings
-		if err := json.Unmarshal(b.Config.Data, &was); err != nil {
-			return fmt.Errorf("read the settings of the run: %w", err)
+		var was settings // none where they were erased: what the tools ran is then not known
+		if b.Config != nil && b.Config.Data != nil {
+			if err := json.Unmarshal(b.Config.Data, &was); err != nil {
+				return fmt.Errorf("read the settings of the run: %w", err)
+			}
 		}
 		if !slices.Equal(was[programsKey], k.programs()) {
 			return &failure{exitDigest, errors.New("resume: the run's own tools are declared otherwise than when it began"),

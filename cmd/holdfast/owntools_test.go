@@ -102,3 +102,35 @@ func TestOwnToolsAreJudged(t *testing.T) {
 		}
 	}
 }
+
+// TestSameTools goes on with a run only where its tools are known to run what they ran.
+func TestSameTools(t *testing.T) {
+	own, err := tools.ParseCommands([]byte(noteTools))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &crew{site: &site{workplace: &workplace{own: own}}}
+	begun := func(config *agent.Blob) []agent.Event {
+		return []agent.Event{{Body: &agent.RunStart{Config: config}}}
+	}
+	if err := k.sameTools(begun(agent.JSON(settings{programsKey: k.programs()}))); err != nil {
+		t.Errorf("the same: %v", err)
+	}
+	other := *k.workplace
+	other.own = append([]tools.Command{}, own...)
+	other.own[0].Argv = append([]string{"/bin/rm"}, own[0].Argv[1:]...)
+	changed := &crew{site: &site{workplace: &other}}
+	for name, config := range map[string]*agent.Blob{
+		"changed": agent.JSON(settings{programsKey: changed.programs()}),
+		"none":    agent.JSON(settings{}),
+		"erased":  {Media: "application/json"},
+		"nothing": nil,
+	} {
+		if err := k.sameTools(begun(config)); err == nil {
+			t.Errorf("%s: the run goes on", name)
+		}
+	}
+	if err := (&crew{site: &site{workplace: &workplace{}}}).sameTools(begun(nil)); err != nil {
+		t.Errorf("a run without tools of the user's: %v", err)
+	}
+}
