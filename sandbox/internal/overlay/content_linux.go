@@ -87,8 +87,12 @@ func readlink(dir int, name string) (string, error) {
 	return string(b[:n]), nil
 }
 
-// inspectIndex returns why the index of a git repository is held back, or "".
-func inspectIndex(dir int, name string, st *unix.Stat_t) (string, error) {
+// inspectIndex returns why the index of a git repository is held back, or "". git
+// is the repository as it is in the workspace, or -1.
+func inspectIndex(dir int, name string, st *unix.Stat_t, git int) (string, error) {
+	if short, err := shortNames(git); err != nil || !short {
+		return "only an index with SHA-1 names can be looked through", err
+	}
 	f, err := openFile(dir, name, st.Mode, true)
 	if err != nil {
 		return "", err

@@ -308,7 +308,7 @@ func (d *drain) leaf(upper, lower int, it item, name string, up, low *unix.Stat_
 		it.Size = up.Size
 	}
 	if it.Held == "" && it.Type == File && isIndex(components(it.Path)) {
-		if it.Held, err = inspectIndex(upper, name, up); err != nil {
+		if it.Held, err = inspectIndex(upper, name, up, lower); err != nil {
 			return fmt.Errorf("%q: %w", it.Path, err)
 		}
 	}

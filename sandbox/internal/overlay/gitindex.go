@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -36,6 +37,8 @@ func checkIndex(b []byte) error {
 	return checkExtensions(rest)
 }
 
+var errWrongLength = errors.New("the length of a name is wrong")
+
 // indexEntry takes one entry off an index.
 func indexEntry(b []byte, version uint32, last string) (name string, rest []byte, err error) {
 	short := errors.New("its entries end early")
@@ -59,14 +62,18 @@ func indexEntry(b []byte, version uint32, last string) (name string, rest []byte
 		if end < 0 {
 			return "", nil, short
 		}
-		return last[:uint64(len(last))-drop] + string(b[at:at+end]), b[at+end+1:], nil
+		name = last[:uint64(len(last))-drop] + string(b[at:at+end])
+		if size := int(flags & 0xfff); size != min(len(name), 0xfff) {
+			return "", nil, errWrongLength // where git looks for the next entry
+		}
+		return name, b[at+end+1:], nil
 	}
 	end := bytes.IndexByte(b[at:], 0)
 	if end < 0 {
 		return "", nil, short
 	}
 	if size := int(flags & 0xfff); size != min(end, 0xfff) {
-		return "", nil, errors.New("the length of a name is wrong")
+		return "", nil, errWrongLength
 	}
 	next := (at + end + 8) &^ 7
 	if next > len(b) {
@@ -99,9 +106,31 @@ func trackable(p string) bool {
 	})
 }
 
-// indexExtensions hold what git can compute again; "link", which reads entries
-// from another file, is not among them.
-var indexExtensions = []string{"TREE", "REUC", "UNTR", "FSMN", "EOIE", "IEOT"}
+// indexExtensions hold what git can compute again. Not among them are "link",
+// which reads entries from another file, and "IEOT" with "EOIE", which tell git's
+// threads where else in this file entries begin.
+var indexExtensions = []string{"TREE", "REUC", "UNTR", "FSMN"}
+
+// shortNames reports whether the git directory open at dir, or -1, uses SHA-1
+// names. Entries with others have another form, and bytes can be both.
+func shortNames(dir int) (bool, error) {
+	if dir < 0 {
+		return true, nil // what is made has no configuration
+	}
+	if st, err := lstat(dir, "commondir"); err != nil || st != nil {
+		return false, err // its configuration lies elsewhere
+	}
+	text, err := readSmall(fmt.Sprintf("/proc/self/fd/%d/config", dir))
+	if err != nil {
+		return false, err
+	}
+	for _, s := range parseConfig(text) {
+		if s.key == "extensions.objectformat" && !strings.EqualFold(s.value, "sha1") {
+			return false, nil
+		}
+	}
+	return true, nil
+}
 
 func checkExtensions(b []byte) error {
 	for len(b) > 0 {
