@@ -30,6 +30,7 @@ type cell struct {
 	plan   Plan
 	rec    Recorder
 	begin  time.Time
+	live   *Running // nil if the call is waited for
 
 	kind poolKey // where there is a pool
 
@@ -405,8 +406,13 @@ func (c *cell) executed() error {
 // drain starts to read both outputs and to feed stdin.
 func (c *cell) drain() {
 	c.out, c.err = newCapturer(c.plan.limits.Output), newCapturer(c.plan.limits.Output)
-	c.drains.Go(func() { c.out.drain(c.stdout) })
-	c.drains.Go(func() { c.err.drain(c.stderr) })
+	stdout, stderr := c.stdout, c.stderr
+	c.drains.Go(func() { c.err.drain(stderr) })
+	if c.live != nil {
+		c.live.take(c)
+		return
+	}
+	c.drains.Go(func() { c.out.drain(stdout) })
 	if len(c.spec.Stdin) == 0 {
 		c.stdin.Close()
 		return

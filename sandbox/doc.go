@@ -15,7 +15,12 @@
 //   - The [Recorder] is asked before the stage learns the plan and again before
 //     the tool may execute. An error from it prevents the effect.
 //
-//   - No process, mount or file descriptor of a cell outlives its [Runner.Run].
+//   - No process, mount or file descriptor of a cell outlives its [Runner.Run],
+//     or the end of the [Running] that [Runner.Start] returned. Cells that wait
+//     for a call ([Config].Pool) hold nothing of any call and end with the Runner.
+//
+//   - A call reaches the hosts that it was given ([Spec].Network), through a gate
+//     in this process, and nothing else; without any there is no socket at all.
 //
 //   - What a call changes in its workspace is committed as a whole or not at
 //     all, also if this process is killed on the way: the next [New] settles it.
@@ -27,8 +32,8 @@
 // not counted. Where no layer can cover a workspace ([Config].AllowDirectWrite),
 // what a granted call writes is neither undone nor bounded. The cell of a
 // runner that is not root keeps that user's supplementary groups, which the
-// attestation records: they cannot be dropped in a user namespace. No call gets
-// a network. docs/decisions/0006 has the whole list.
+// attestation records: they cannot be dropped in a user namespace.
+// docs/decisions/0006 has the whole list.
 //
 // It never reads configuration from a workspace, never interprets a command
 // line, and never takes policy from a [Spec] text field: argv, stdin and the

@@ -180,6 +180,11 @@ func (r *Runner) Facts() Facts { return r.facts }
 // An error means that the tool did not run, with one exception: an ErrRecord
 // of step "finished" comes with the Result of a tool that ran.
 func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) {
+	return r.run(ctx, s, rec, nil)
+}
+
+// run is Run for a cell whose streams live takes, if it is not nil.
+func (r *Runner) run(ctx context.Context, s Spec, rec Recorder, live *Running) (Result, error) {
 	if rec == nil {
 		return Result{}, &Error{Op: "run cell", Err: &SpecError{"Recorder", "is nil"}}
 	}
@@ -207,7 +212,7 @@ func (r *Runner) Run(ctx context.Context, s Spec, rec Recorder) (Result, error) 
 	if err := rec.Planned(ctx, record); err != nil {
 		return Result{}, &Error{Op: "run cell", Err: &RecordError{"planned", err}}
 	}
-	c := &cell{runner: r, spec: s, facts: f, plan: p, rec: rec, begin: begin}
+	c := &cell{runner: r, spec: s, facts: f, plan: p, rec: rec, begin: begin, live: live}
 	return c.run(ctx)
 }
 

@@ -24,6 +24,14 @@ func (*Runner) Run(context.Context, Spec, Recorder) (Result, error) {
 	return Result{}, refusal("run cell")
 }
 
+// Start refuses.
+func (*Runner) Start(context.Context, Spec, Recorder) (*Running, error) {
+	return nil, refusal("run cell")
+}
+
+// Running cannot be on this system.
+type Running struct{}
+
 // Close does nothing.
 func (*Runner) Close() error { return nil }
 
