@@ -104,7 +104,7 @@ loop:
 // dataSections are parts of a configuration whose values name no file that git
 // executes or reads settings from.
 var dataSections = []string{"branch", "remote", "user", "author", "committer", "color", "push", "pull", "fetch", "extensions",
-	"lfs", "rerere", "status", "log", "advice", "url", "submodule"}
+	"rerere", "status", "log", "advice", "url", "submodule"}
 
 // files returns what a setting may name of a workspace: the path to a file or
 // folder, or the words of a command that may be paths. A command's first word
@@ -113,7 +113,7 @@ func (s setting) files() []string {
 	section, _, _ := strings.Cut(s.key, ".")
 	shell := strings.HasPrefix(s.value, "!")
 	switch {
-	case (slices.Contains(dataSections, section) || section == "alias") && !shell:
+	case (slices.Contains(dataSections, section) || section == "alias") && !shell && !strings.HasSuffix(s.key, "pack"):
 		return nil
 	case s.onePath():
 		return []string{s.value}
@@ -122,7 +122,17 @@ func (s setting) files() []string {
 	if len(words) > 0 && !strings.Contains(words[0], "/") {
 		words = words[1:]
 	}
-	return words
+	if !strings.ContainsAny(s.value, "$`") {
+		return words
+	}
+	for _, w := range slices.Clone(words) { // what a shell puts before a slash may be the workspace
+		for i, c := range w {
+			if c == '/' {
+				words = append(words, w[i+1:])
+			}
+		}
+	}
+	return slices.DeleteFunc(words, func(w string) bool { return w == "" })
 }
 
 // includes reports whether a setting names another configuration to read.

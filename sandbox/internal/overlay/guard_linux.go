@@ -1,6 +1,7 @@
 package overlay
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -35,6 +36,7 @@ type guard struct {
 	ids     map[fileID]string // to the guarded name that leads there
 	paths   map[string]string // folded, relative to root
 	user    []string          // configurations of git that hold for every repository
+	fresh   string            // what would act in a new repository, or ""
 	read    map[string]bool   // configurations that were read, for a working tree each
 	walked  map[fileID]bool   // folders that were walked as guarded ones
 	pending []string          // guarded folders still to be walked
@@ -62,6 +64,11 @@ func newGuard(ctx context.Context, lower int, f Filter) (*guard, error) {
 		if err := g.trace(path.Dir(f), path.Base(f), f); err != nil {
 			return nil, err
 		}
+		found, err := g.anywhere(f, 0)
+		if err != nil {
+			return nil, err
+		}
+		g.fresh = cmp.Or(g.fresh, found)
 	}
 	if err := g.walk(lower, spot{}); err != nil {
 		return nil, err
@@ -268,6 +275,8 @@ func (g *guard) holds(p string, t Type, low *unix.Stat_t) string {
 		if why, ok := g.ids[idOf(low)]; ok {
 			return behind(why)
 		}
+	} else if g.fresh != "" && plain(path.Base(p)) == ".git" {
+		return fmt.Sprintf("%.100q would act in it: a person has to make this change", g.fresh)
 	}
 	if len(g.paths) == 0 {
 		return ""

@@ -49,10 +49,14 @@ func TestWhatGuardedNamesLeadTo(t *testing.T) {
 		"hooksPath of a working tree": {map[string]string{".git/config.worktree": "[core]\nhooksPath=s\n", "s/x": "1"}, map[string]string{"s/x": "2"}, "s/x"},
 		"hooksPath of a linked tree": {map[string]string{"wt/.git": "gitdir: ../.bare/worktrees/wt\n", ".bare/worktrees/wt/commondir": "../..\n",
 			".bare/config": "[core]\nhooksPath = hk\n", "wt/hk/x": "1"}, map[string]string{"wt/hk/x": "2"}, "wt/hk/x"},
-		"a filter":    {config("[filter \"f\"]\n\tclean = sh s/x %f\n"), map[string]string{"s/x": "2"}, "s/x"},
-		"an alias":    {config("[alias]\n\tgo = !s/x\n\tst = status\n"), map[string]string{"s/x": "2", "status": "2"}, "s/x"},
-		"a watcher":   {config("[core]\n\tfsmonitor = ./s/x\n"), map[string]string{"s/x": "2"}, "s/x"},
-		"plain words": {config("[core]\n\tautocrlf = old\n\tbare = false\n[remote \"keep\"]\n\turl = dir/a\n"), map[string]string{"old": "2", "dir/a": "2", "false": "2"}, ""},
+		"a filter":                           {config("[filter \"f\"]\n\tclean = sh s/x %f\n"), map[string]string{"s/x": "2"}, "s/x"},
+		"an alias":                           {config("[alias]\n\tgo = !s/x\n\tst = status\n"), map[string]string{"s/x": "2", "status": "2"}, "s/x"},
+		"an alias with what a shell puts in": {config("[alias]\n\tgo = \"!$(git rev-parse --show-toplevel)/s/x\"\n"), map[string]string{"s/x": "2"}, "s/x"},
+		"a filter with what a shell puts in": {config("[filter \"f\"]\n\tsmudge = $HOME/work/s/x\n"), map[string]string{"s/x": "2", "old": "2"}, "s/x"},
+		"a program at the other end":         {config("[remote \"here\"]\n\turl = dir/a\n\tuploadpack = s/x\n"), map[string]string{"s/x": "2", "dir/a": "2"}, "s/x"},
+		"a program that moves large files":   {config("[lfs \"customtransfer.t\"]\n\tpath = s/x\n"), map[string]string{"s/x": "2"}, "s/x"},
+		"a watcher":                          {config("[core]\n\tfsmonitor = ./s/x\n"), map[string]string{"s/x": "2"}, "s/x"},
+		"plain words":                        {config("[core]\n\tautocrlf = old\n\tbare = false\n[remote \"keep\"]\n\turl = dir/a\n"), map[string]string{"old": "2", "dir/a": "2", "false": "2"}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, c.changes)
@@ -108,6 +112,23 @@ func TestWhatGuardedNamesLeadTo(t *testing.T) {
 		put(t, w.work(), map[string]string{".git/config": ""})
 		if held := heldIn(w.read(t, overlay.Filter{})); held["team/pre-commit"] == "" {
 			t.Errorf("held %q", held)
+		}
+	})
+	t.Run("a new repository that the user's configuration would act in", func(t *testing.T) {
+		home := t.TempDir()
+		t.Setenv("HOME", home)
+		t.Setenv("GIT_CONFIG_GLOBAL", filepath.Join(home, "global"))
+		for text, held := range map[string]bool{"[core]\nhooksPath = team\n": true, "[core]\nhooksPath = ~/team\n": false,
+			"[include]\npath = more\n": true, "[filter \"f\"]\nclean = sh ./f %f\n[core]\npager = less -R\n": true,
+			"[credential]\nhelper = !/usr/bin/helper x\n[init]\ndefaultBranch = a/b\n": false} {
+			for _, name := range []string{".gitconfig", "global"} {
+				put(t, home, map[string]string{".gitconfig": "", "global": "", "more": "[core]\nfsmonitor = ./watch"})
+				put(t, home, map[string]string{name: text})
+				w := newWorld(t, map[string]string{"sub/.git/HEAD": "x", "sub/team/pre-commit": "2"})
+				if got := heldIn(w.read(t, overlay.Filter{})); (got["sub/.git"] != "") != held || (got["sub/.git/HEAD"] != "") != held {
+					t.Errorf("%s %q: held %q", name, text, got)
+				}
+			}
 		}
 	})
 	t.Run("what is released is not held", func(t *testing.T) {

@@ -152,6 +152,29 @@ func (g *guard) setting(tree, file string, s setting, p, why string, depth int) 
 	return nil
 }
 
+// anywhere returns what of a configuration of the user's names a file of whatever
+// repository it is used in, or "": there, a new one would act at once.
+func (g *guard) anywhere(file string, depth int) (string, error) {
+	text, err := readSmall(file)
+	if err != nil || depth > maxIncludes {
+		return "", err
+	}
+	for _, s := range parseConfig(text) {
+		for _, w := range s.files() {
+			switch p := fromHome(w); {
+			case s.includes():
+				if found, err := g.anywhere(from(path.Dir(file), p), depth+1); err != nil || found != "" {
+					return found, err
+				}
+			case s.key == "core.hookspath" && !strings.HasPrefix(p, "/"),
+				strings.HasPrefix(p, "./"), strings.HasPrefix(p, "../"):
+				return s.key + " of " + file, nil
+			}
+		}
+	}
+	return "", nil
+}
+
 // gitHooks are the names of hooks, for a workspace that is itself their folder.
 var gitHooks = []string{"applypatch-msg", "commit-msg", "fsmonitor-watchman", "post-applypatch", "post-checkout", "post-commit",
 	"post-index-change", "post-merge", "post-receive", "post-rewrite", "post-update", "pre-applypatch", "pre-auto-gc", "pre-commit",
@@ -172,6 +195,9 @@ func userConfigs() []string {
 	}
 	if x := os.Getenv("XDG_CONFIG_HOME"); strings.HasPrefix(x, "/") {
 		list = append(list, path.Join(x, "git/config"))
+	}
+	if x := os.Getenv("GIT_CONFIG_GLOBAL"); strings.HasPrefix(x, "/") {
+		list = append(list, x)
 	}
 	return list
 }
