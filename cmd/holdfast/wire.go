@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -174,7 +175,7 @@ func openSite(c *cli.Context, own ...tools.Command) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := apart(dir, filepath.Dir(l.Path())); err != nil {
+	if err := cmp.Or(apart(dir, filepath.Dir(l.Path())), apartFromData(dir)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	w, err := openWorkplaceReaching(c.Context, dir, hosts, own...)
@@ -197,6 +198,25 @@ func apart(workspace, records string) error {
 			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the ledger %s, which tools must not see", workspace, records),
 				"choose a narrower folder with -C DIR, or keep the ledger elsewhere with --ledger FILE"}
 		}
+	}
+	return nil
+}
+
+// apartFromData refuses a workspace that holds the data directory, wherever the ledger is:
+// tools could change what was accepted, calibrated or imported. Where there is no such
+// directory yet, it is what it would be made in that counts.
+func apartFromData(workspace string) error {
+	at := dataDir()
+	for _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at); _, err = os.Stat(at) {
+		at = filepath.Dir(at)
+	}
+	in, err := within(at, workspace)
+	if err != nil {
+		return &failure{exitUsage, fmt.Errorf("compare workspace and data directory: %w", err), ""}
+	}
+	if in {
+		return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the data directory %s, which tools must not see", workspace, dataDir()),
+			"choose a narrower folder with -C DIR, or set XDG_DATA_HOME elsewhere"}
 	}
 	return nil
 }
