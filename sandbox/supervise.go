@@ -143,10 +143,8 @@ func (c *cell) command(letter byte, wait time.Duration) bool {
 func (c *cell) end() {
 	c.table.close()
 	c.closeGate()
-	for _, f := range []*os.File{c.control, c.barrier} {
-		if f != nil {
-			f.Close()
-		}
+	if c.status == nil {
+		c.hangUp()
 	}
 	if c.proc != nil {
 		if c.status == nil && c.init.PID == 0 {
@@ -154,6 +152,7 @@ func (c *cell) end() {
 		}
 		c.reap()
 	}
+	c.hangUp()
 	c.denials.close()
 	deadline := time.Now().Add(patience)
 	for _, f := range []*os.File{c.stdout, c.stderr} {
@@ -172,6 +171,16 @@ func (c *cell) end() {
 	}
 	c.leaveGroup()
 	c.conclude()
+}
+
+// hangUp closes the channels to the cell. Once the tool has ended by itself, its
+// supervisors do so too and need not be woken for that. It may be called twice.
+func (c *cell) hangUp() {
+	for _, f := range []*os.File{c.control, c.barrier} {
+		if f != nil {
+			f.Close()
+		}
+	}
 }
 
 // reap waits for the started process, which waits for the whole cell. A tool
