@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,6 +36,11 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	limits, err := limitsOf(c)
 	if err != nil {
 		return nil, err
+	}
+	if file := c.String("sign-key"); file != "" { // a key that cannot sign is told before the work, not after it
+		if _, _, err := readKey(file); err != nil {
+			return nil, err
+		}
 	}
 	if c.IsSet("guard") && c.String("guard") == "" { // whoever asks for a judge does not get none
 		return nil, usage(errors.New("--guard names no model"))
@@ -237,6 +243,10 @@ func absolute(values []string, always bool) []string {
 	return out
 }
 
+// unnamedTools marks a context in which files of tools come from a record: it may be
+// another's, and the user has not named them.
+type unnamedTools struct{}
+
 // restore sets the flags of this command that were not given to what a run was started
 // with.
 func restore(c *cli.Context, kept *agent.Blob) error {
@@ -255,6 +265,9 @@ func restore(c *cli.Context, kept *agent.Blob) error {
 		for _, v := range s[name] {
 			if err := c.Set(name, v); err != nil {
 				return fmt.Errorf("restore --%s: %w", name, err)
+			}
+			if name == "tools" {
+				c.Context = context.WithValue(c.Context, unnamedTools{}, true)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/inference/remote"
 	"github.com/holdfast-run/holdfast/models"
 	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/sandbox"
 )
@@ -84,7 +85,10 @@ type silent struct{ code int }
 
 func (s silent) Error() string { return fmt.Sprintf("exit %d", s.code) }
 
-func usage(err error) error { return &failure{exitUsage, err, "see holdfast --help"} }
+// usageHint stands until the command is known; see named.
+const usageHint = "see holdfast --help"
+
+func usage(err error) error { return &failure{exitUsage, err, usageHint} }
 
 func modelFailure(err error) error {
 	f := &failure{exitModel, err, "give a GGUF file with -m FILE, or none for the embedded reference model"}
@@ -110,7 +114,13 @@ func modelHint(err error) string {
 	return ""
 }
 
-func ledgerFailure(err error) error { return &failure{exitLedger, err, ""} }
+func ledgerFailure(err error) error {
+	f := &failure{exitLedger, err, ""}
+	if l, ok := errors.AsType[*ledger.Error](err); ok {
+		f.hint = l.Hint
+	}
+	return f
+}
 
 // exitCode maps an error to its code.
 func exitCode(err error) int {
@@ -144,6 +154,8 @@ func hint(err error) string {
 		return s.Hint
 	case errors.As(err, &f):
 		return f.hint
+	case errors.Is(err, agent.ErrContext):
+		return "shorten the request or the data beside it, or give more room: --ctx, or a model with a longer context"
 	}
 	return modelHint(err)
 }

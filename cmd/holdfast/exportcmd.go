@@ -148,15 +148,11 @@ func exportOptions(c *cli.Context) (dataset.Options, error) {
 	if n, err := fmt.Sscanf(c.String("split"), "%d,%d,%d", &s.Train, &s.Validation, &s.Test); n != 3 || err != nil {
 		return o, fmt.Errorf("--split %q is not three numbers with commas between", c.String("split"))
 	}
-	var errs []error
 	if c.String("format") == "" {
-		errs = append(errs, fmt.Errorf("no --format; one of %s", strings.Join(dataset.Formats, ", ")))
+		return o, fmt.Errorf("no --format; one of %s", strings.Join(dataset.Formats, ", "))
 	}
 	if c.String("output") == "" {
-		errs = append(errs, errors.New("no folder to write to; give -o DIR"))
-	}
-	if len(errs) > 0 {
-		return o, errors.Join(errs...)
+		return o, errors.New("no folder to write to; give -o DIR")
 	}
 	return o, o.Validate()
 }

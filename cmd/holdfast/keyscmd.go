@@ -31,7 +31,7 @@ func keysCommand(t *terminal) *cli.Command {
 					"better let another user sign.\n\n" +
 					"Example:\n  holdfast keys new -o ops.key ops",
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage),
-				Flags:              []cli.Flag{&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the `FILE` for the signing key", Required: true}},
+				Flags:              []cli.Flag{&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "the `FILE` for the signing key"}},
 				Action:             func(c *cli.Context) error { return keysNew(c, t) },
 			},
 			{
@@ -52,6 +52,9 @@ func keysNew(c *cli.Context, t *terminal) error {
 	if name == "" || strings.ContainsAny(name, "+ \t\n") {
 		return usage(errors.New("give the key a name without spaces or +"))
 	}
+	if c.String("output") == "" {
+		return usage(errors.New("no file to write the key to; give one with -o FILE"))
+	}
 	skey, vkey, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
 		return fmt.Errorf("make key: %w", err)
@@ -69,6 +72,9 @@ func keysNew(c *cli.Context, t *terminal) error {
 }
 
 func keysShow(c *cli.Context, t *terminal) error {
+	if c.NArg() != 1 {
+		return usage(errors.New("name one file with a signing key"))
+	}
 	_, vkey, err := readKey(c.Args().First())
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ func logMergeCommand(t *terminal) *cli.Command {
 		Name: "merge", Usage: "copy the runs of other ledgers into one", ArgsUsage: "OUT IN...",
 		Description: "Each IN is verified first and not changed. Runs keep their origin, heads and notes, so that they\n" +
 			"verify in OUT as they did where they were recorded. OUT is made if it does not exist.\n\n" +
-			"Example:\n  holdfast log merge all.db shard1.db shard2.db",
+			"Example:\n  holdfast log merge all/ledger.db shard1/ledger.db shard2/ledger.db",
 		CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
 		Action:             func(c *cli.Context) error { return logMerge(c, t) },
 	}

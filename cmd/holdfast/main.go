@@ -127,9 +127,30 @@ func oneLineUsage(list []*cli.Command) {
 				return cli.ShowSubcommandHelp(c)
 			}
 		}
-		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usage(err) }
+		c.OnUsageError = func(c *cli.Context, err error, _ bool) error { return usageOf(c.Command, err) }
+		if act := c.Action; len(c.Subcommands) == 0 {
+			c.Action = func(c *cli.Context) error {
+				if c.Command.ArgsUsage == "" && c.Args().Present() {
+					return usageOf(c.Command, fmt.Errorf("%q is not understood: the command takes no arguments", c.Args().First()))
+				}
+				return named(c.Command, act(c))
+			}
+		}
 		oneLineUsage(c.Subcommands)
 	}
+}
+
+// named makes the hint of bad usage name the help of the command that was used.
+func named(c *cli.Command, err error) error {
+	var f *failure
+	if errors.As(err, &f) && f.hint == usageHint {
+		return usageOf(c, err)
+	}
+	return err
+}
+
+func usageOf(c *cli.Command, err error) error {
+	return &failure{exitUsage, err, "see " + c.HelpName + " --help"}
 }
 
 // oneLine renders an error for a person: one line, nothing that moves the cursor.

@@ -37,6 +37,9 @@ func (m *operatorModel) Generate(context.Context, agent.Request) (agent.Turn, er
 	return agent.Turn{Parse: agent.ParseClean, Calls: []agent.ToolCall{call}}, nil
 }
 
+// operatorAgent names, on record, who acts in a command of the operator's own.
+const operatorAgent = "operator"
+
 // operatorJudge allows what the operator asked for on the command line.
 type operatorJudge struct {
 	write bool

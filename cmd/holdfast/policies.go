@@ -60,7 +60,7 @@ func (p policyPlaces) sources() ([]policy.Source, error) {
 	add := func(l policy.Layer, name string, open func() (*os.File, error)) error {
 		text, err := readPolicy(open)
 		if err != nil {
-			return &failure{exitUsage, fmt.Errorf("read policy: %w", err), "mend or remove " + name}
+			return &failure{exitUsage, fmt.Errorf("read policy: %w", err), mend(name, err)}
 		}
 		out = append(out, policy.Source{Layer: l, Name: name, Text: text})
 		return nil
@@ -71,7 +71,7 @@ func (p policyPlaces) sources() ([]policy.Source, error) {
 		}
 		if p.workspace != "" { // what tools can write speaks for the workspace alone
 			if in, err := within(name, p.workspace); err != nil {
-				return &failure{exitUsage, fmt.Errorf("read policy: %w", err), "mend or remove " + name}
+				return &failure{exitUsage, fmt.Errorf("read policy: %w", err), mend(name, err)}
 			} else if in {
 				l = policy.Workspace
 			}
@@ -107,6 +107,14 @@ func (p policyPlaces) sources() ([]policy.Source, error) {
 		return out, nil
 	}
 	return out, add(policy.Workspace, policyFile, func() (*os.File, error) { return root.Open(policyFile) })
+}
+
+// mend says what can be done about a policy file that could not be read.
+func mend(name string, err error) string {
+	if errors.Is(err, os.ErrNotExist) {
+		return "name a file of rules that is there; docs/policy.md says what it holds"
+	}
+	return "mend or remove " + name
 }
 
 // policiesIn lists the policy files of a folder, sorted. A folder that does not exist

@@ -100,8 +100,7 @@ func replayed(c *cli.Context, l *ledger.Ledger) ([]string, error) {
 		return ids, nil
 	}
 	if !c.Args().Present() {
-		id, err := newestRun(c, l)
-		return []string{id}, err
+		return newestOfModel(c, l)
 	}
 	var ids []string
 	for _, a := range c.Args().Slice() {
@@ -112,6 +111,21 @@ func replayed(c *cli.Context, l *ledger.Ledger) ([]string, error) {
 		ids = append(ids, id)
 	}
 	return ids, nil
+}
+
+// newestOfModel is the newest run in which a model took part: commands of the operator's
+// own are no runs to make again.
+func newestOfModel(c *cli.Context, l *ledger.Ledger) ([]string, error) {
+	runs, err := l.Runs(c.Context)
+	if err != nil {
+		return nil, ledgerFailure(err)
+	}
+	for _, s := range slices.Backward(runs) {
+		if s.Agent != operatorAgent {
+			return []string{s.ID}, nil
+		}
+	}
+	return nil, &failure{exitUsage, errors.New("the ledger holds no run of a model"), ""}
 }
 
 // repeater makes runs again with one model.
@@ -215,6 +229,9 @@ func (p *repeater) open(c *cli.Context, id string, events []agent.Event, piece f
 	s, err := p.l.Run(c.Context, id)
 	if err != nil {
 		return nil, err
+	}
+	if s.Agent == operatorAgent {
+		return nil, errors.New("it is a command of the operator's own, in which no model took part")
 	}
 	if r := s.Info.Relation; r != ledger.Fork && r != ledger.Resume {
 		return replay.Open(events, piece)

@@ -104,6 +104,12 @@ func copied(e agent.Event) bool {
 	return ok && b.Copied
 }
 
+// promptLabel knows the label that the request was given.
+func promptLabel(e agent.Event) bool {
+	b, ok := e.Body.(*agent.Labelled)
+	return ok && b.Channel == agent.UserPrompt
+}
+
 // stoppedShort reports whether a run ended though its task may still be done.
 func stoppedShort(s agent.Status) bool {
 	switch s {
@@ -192,8 +198,20 @@ func lastOpen(c *cli.Context, l *ledger.Ledger) (ledger.Summary, error) {
 		if s.Info.Relation == ledger.Resume {
 			wentOn[s.Info.Parent] = true
 		}
-		if s.Agent == "holdfast" && !wentOn[s.ID] && (s.State == ledger.Suspended || s.State == ledger.Crashed || stoppedShort(s.Status)) {
+		if s.Agent != "holdfast" || wentOn[s.ID] {
+			continue
+		}
+		if s.State == ledger.Suspended || s.State == ledger.Crashed {
 			return s, nil
+		}
+		if stoppedShort(s.Status) {
+			past, err := l.ReadAll(c.Context, s.ID)
+			if err != nil {
+				return s, ledgerFailure(err)
+			}
+			if slices.ContainsFunc(past, promptLabel) { // else it ended before its request was judged
+				return s, nil
+			}
 		}
 	}
 	return ledger.Summary{}, &failure{exitUsage, errors.New("no run can be resumed"), "see holdfast log ls"}

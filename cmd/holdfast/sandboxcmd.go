@@ -98,7 +98,7 @@ func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorMode
 				}
 			}
 		},
-	}, loop.Task{Prompt: task, Start: agent.RunStart{Agent: "operator", Build: thisBuild().String()}})
+	}, loop.Task{Prompt: task, Start: agent.RunStart{Agent: operatorAgent, Build: thisBuild().String()}})
 	if err != nil {
 		return err
 	}

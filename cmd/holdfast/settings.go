@@ -68,7 +68,7 @@ func loopFlags() []cli.Flag {
 	}
 }
 
-// limitsOf reads the limits of a run, refusing negative ones.
+// limitsOf reads the limits of a run and checks its temperature, refusing negative ones.
 func limitsOf(c *cli.Context) (agent.Limits, error) {
 	l := agent.Limits{Steps: c.Int("max-steps"), Tokens: c.Int("max-tokens"), Time: c.Duration("max-time")}
 	if l.Steps < 0 || l.Tokens < 0 || l.Time < 0 {
@@ -77,7 +77,20 @@ func limitsOf(c *cli.Context) (agent.Limits, error) {
 	if l.Time > 0 && l.Time < time.Millisecond {
 		return l, usage(errors.New("--max-time is below a millisecond; give a unit, such as 30s"))
 	}
+	if !(c.Float64("temp") >= 0) { // nor not a number
+		return l, usage(errors.New("--temp cannot be negative"))
+	}
 	return l, nil
+}
+
+// checkEngine refuses settings that no engine has.
+func checkEngine(c *cli.Context) error {
+	for _, flag := range []string{"ctx", "threads"} {
+		if c.Int(flag) < 0 {
+			return usage(fmt.Errorf("--%s cannot be negative", flag))
+		}
+	}
+	return nil
 }
 
 // workspaceOf checks the workspace folder before anything is started.
@@ -104,9 +117,17 @@ func openLedger(c *cli.Context, path string) (*ledger.Ledger, error) {
 	host, _ := os.Hostname() // unknown is recorded as empty
 	l, err := ledger.Open(c.Context, path, ledger.Options{Build: thisBuild().String(), Host: host})
 	if err != nil {
-		return nil, ledgerFailure(err)
+		return nil, cannotOpen(path, err)
 	}
 	return l, nil
+}
+
+// cannotOpen is why a ledger was not opened, with a hint where its folder is the reason.
+func cannotOpen(path string, err error) error {
+	if info, serr := os.Stat(filepath.Dir(path)); serr == nil && info.Mode().Perm()&0o077 != 0 {
+		return &failure{exitLedger, err, "keep it in a folder that only you can enter; one that does not exist yet is made so"}
+	}
+	return ledgerFailure(err)
 }
 
 // flagsFirst refuses flags after the first argument, which would be taken as text.

@@ -130,9 +130,9 @@ func readToolFile(name string) (toolFile, error) {
 }
 
 // pinTools checks tools against what the user accepted. Those of a file that is used for
-// the first time are accepted now: the user named it. One that changed since, or was added,
-// is refused.
-func pinTools(t *terminal, files []toolFile) ([]tools.Command, error) {
+// the first time are accepted now, if the user named it. One that changed since, or was
+// added, is refused.
+func pinTools(t *terminal, files []toolFile, named bool) ([]tools.Command, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
@@ -149,6 +149,10 @@ func pinTools(t *terminal, files []toolFile) ([]tools.Command, error) {
 			case tools.DriftNew:
 				if pins.Knows(f.path) { // or a changed tool would only need another name
 					return nil, &failure{exitDigest, fmt.Errorf("open tools: %s was added to %s after its tools were accepted", k.Spec.Name, f.path),
+						"read it, then accept it with holdfast tools trust " + f.path}
+				}
+				if !named {
+					return nil, &failure{exitDigest, fmt.Errorf("open tools: %s of %s was never accepted here, and the record of a run that names it may be anyone's", k.Spec.Name, f.path),
 						"read it, then accept it with holdfast tools trust " + f.path}
 				}
 				fresh = append(fresh, k)
@@ -198,7 +202,7 @@ func ownTools(c *cli.Context, t *terminal) ([]tools.Command, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pinTools(t, files)
+	return pinTools(t, files, c.Context.Value(unnamedTools{}) == nil)
 }
 
 // declaredTools are all tools that a run with these flags would offer, none accepted yet.
@@ -243,6 +247,9 @@ func toolsList(c *cli.Context, t *terminal) error {
 }
 
 func toolsShow(c *cli.Context, t *terminal) error {
+	if c.NArg() != 1 {
+		return usage(errors.New("name one tool"))
+	}
 	specs, own, err := declaredTools(c)
 	if err != nil {
 		return err
@@ -258,7 +265,7 @@ func toolsShow(c *cli.Context, t *terminal) error {
 		fmt.Fprint(t.out, describeTool(k))
 		return nil
 	}
-	return usage(fmt.Errorf("there is no tool %q", inertLine(c.Args().First(), 64)))
+	return &failure{exitUsage, fmt.Errorf("there is no tool %q", inertLine(c.Args().First(), 64)), "see holdfast tools ls; --tools FILE adds those of FILE"}
 }
 
 // describeTool says what a tool is declared to be and, if it is the user's, what it runs.

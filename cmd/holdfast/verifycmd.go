@@ -162,9 +162,9 @@ func changedLine(account *agent.Blob) string {
 	if held > 1 {
 		first += fmt.Sprintf(", and %d more", held-1)
 	}
-	line := fmt.Sprintf("%d changes%s", len(a.Changes)-held, first)
+	line := count(len(a.Changes)-held, "change") + first
 	if a.CommitID != "" {
-		line += "; undo them with: holdfast sandbox undo " + inertLine(a.CommitID, 40)
+		line += "; undo with: holdfast sandbox undo " + inertLine(a.CommitID, 40)
 	}
 	return line
 }

@@ -56,8 +56,11 @@ func versionCommand(t *terminal) *cli.Command {
 			if c.Bool("json") {
 				return json.NewEncoder(t.out).Encode(b)
 			}
-			_, err := fmt.Fprintf(t.out, "holdfast %s\ncommit   %s\ngo       %s %s/%s\nengine   %s\nframes   %s\n",
-				b.Version, b.Commit, b.Go, b.OS, b.Arch, b.Engine, b.Frames)
+			fmt.Fprintf(t.out, "holdfast %s\n", b.Version)
+			if b.Commit != "" { // not known where the build was told to leave it out
+				fmt.Fprintf(t.out, "commit   %s\n", b.Commit)
+			}
+			_, err := fmt.Fprintf(t.out, "go       %s %s/%s\nengine   %s\nframes   %s\n", b.Go, b.OS, b.Arch, b.Engine, b.Frames)
 			return err
 		},
 	}

@@ -50,6 +50,9 @@ func loadNamed(c *cli.Context, t *terminal, name string) (*loadedModel, error) {
 }
 
 func loadOrOpen(c *cli.Context, t *terminal, name string) (*loadedModel, error) {
+	if err := checkEngine(c); err != nil {
+		return nil, err
+	}
 	if remote.Named(name) {
 		return openServed(c)
 	}
