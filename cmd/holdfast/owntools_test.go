@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/agenttest"
@@ -132,5 +136,41 @@ func TestSameTools(t *testing.T) {
 	}
 	if err := (&crew{site: &site{workplace: &workplace{}}}).sameTools(begun(nil)); err != nil {
 		t.Errorf("a run without tools of the user's: %v", err)
+	}
+}
+
+// TestToolsOfARecordAreNotAccepted goes on with a run of another's, whose record names a file
+// of tools that was never used here.
+func TestToolsOfARecordAreNotAccepted(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", dir)
+	file := filepath.Join(dir, "tools.yaml")
+	put(t, file, noteTools)
+	open := func(args ...string) (code int) {
+		term := newTerminal(strings.NewReader(""), io.Discard, io.Discard)
+		app := &cli.App{Name: "x", Writer: io.Discard, ErrWriter: io.Discard, ExitErrHandler: func(*cli.Context, error) {},
+			Commands: []*cli.Command{{Name: "fork", Flags: []cli.Flag{toolsFlag()}, Action: func(c *cli.Context) error {
+				if err := restore(c, agent.JSON(settings{"tools": {file}})); err != nil {
+					t.Fatal(err)
+				}
+				_, err := ownTools(c, term)
+				return err
+			}}}}
+		var f *failure
+		if err := app.RunContext(t.Context(), append([]string{"x", "fork"}, args...)); errors.As(err, &f) {
+			return f.code
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		return exitDone
+	}
+	if got := open(); got != exitDigest {
+		t.Errorf("named by the record alone: exit %d", got)
+	}
+	if got := open("--tools", file); got != exitDone {
+		t.Errorf("named by the user: exit %d", got)
+	}
+	if got := open(); got != exitDone {
+		t.Errorf("accepted before: exit %d", got)
 	}
 }
