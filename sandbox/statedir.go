@@ -48,6 +48,28 @@ func stateHome(c Config, uid int, top string) (dir string, others []string, err 
 	return list[0], others, nil
 }
 
+// unsetStates locates the directories that runners of this user take to whose
+// configuration names none. They are neither opened nor settled, but no cell of
+// another runner may see or change what lies in them.
+func unsetStates(uid int, top string) ([]stateDir, error) {
+	dir, others, err := stateHome(Config{}, uid, top)
+	if err != nil {
+		return nil, err
+	}
+	var list []stateDir
+	for _, d := range append([]string{dir}, others...) {
+		if !ownedAlone(d, uid) {
+			continue // none yet, or none that would be used
+		}
+		s, err := locateState(d)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
 func exists(p string) bool {
 	_, err := os.Stat(p)
 	return err == nil

@@ -176,3 +176,29 @@ func TestCommitsOfOtherEnvironmentsCanBeUndone(t *testing.T) {
 	}
 	seen(t, r, filepath.Join(home, ".local"), true)
 }
+
+// TestStateDirectoriesOfOtherConfigurationsAreClosed: what runners keep whose
+// configuration names no directory is not for the cells of one that does.
+func TestStateDirectoriesOfOtherConfigurationsAreClosed(t *testing.T) {
+	home := realDir(t)
+	if !sandbox.Trusted(home) {
+		t.Skipf("UNTESTED(%s can be changed by others)", home)
+	}
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_STATE_HOME", "")
+	state := filepath.Join(home, ".local/state/holdfast/sandbox")
+	named := sandbox.Config{StateDir: filepath.Join(realDir(t), "named")}
+	if err := os.MkdirAll(filepath.Dir(state), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	seen(t, open(t, named), filepath.Join(home, ".local"), false)
+	open(t, sandbox.Config{}).Close()
+	r := open(t, named)
+	for _, d := range []string{home, filepath.Join(home, ".local"), filepath.Dir(state), state, filepath.Join(state, "done")} {
+		seen(t, r, d, true)
+	}
+	if err := os.RemoveAll(state); err != nil {
+		t.Fatal(err)
+	}
+	seen(t, open(t, named), filepath.Join(home, ".local"), false)
+}

@@ -169,6 +169,14 @@ func (r *Runner) openStores(ctx context.Context, c Config) error {
 		}
 		r.stores, r.states = append(r.stores, s), append(r.states, state)
 	}
+	if c.StateDir == "" {
+		return nil
+	}
+	elsewhere, err := unsetStates(r.facts.UID, sharedState)
+	if err != nil {
+		return &Error{Op: "open sandbox", Hint: stateHint, Err: err}
+	}
+	r.states = append(r.states, elsewhere...)
 	return nil
 }
 
