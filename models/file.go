@@ -72,11 +72,20 @@ func openBelow(dir, rel string) (*os.File, error) {
 	return f, nil
 }
 
+// shown is what errors call the model: a file that was named by its path by that, any
+// other by its name.
+func (f *File) shown() string {
+	if f.Digest == "" && f.Path != "" {
+		return quotePath(f.Path)
+	}
+	return quote(f.Name)
+}
+
 // Describe inspects the model. Errors are an *Error.
 func (f *File) Describe() (Info, error) {
 	info, err := Inspect(f.data, f.Size)
 	if err != nil {
-		return Info{}, &Error{Op: "read model " + quote(f.Name), Hint: formatHint, Err: err}
+		return Info{}, &Error{Op: "read model " + f.shown(), Hint: formatHint, Err: err}
 	}
 	return info, nil
 }
@@ -86,7 +95,7 @@ func (f *File) Describe() (Info, error) {
 func (f *File) Sum(ctx context.Context, progress func(done, total int64)) (string, error) {
 	h := sha256.New()
 	if _, err := copyTo(ctx, h, io.NewSectionReader(f.data, 0, f.Size), f.Size, progress); err != nil {
-		return "", &Error{Op: "read model " + quote(f.Name), Err: cause(err)}
+		return "", &Error{Op: "read model " + f.shown(), Err: cause(err)}
 	}
 	got := hex.EncodeToString(h.Sum(nil))
 	if f.Digest != "" && got != f.Digest {
