@@ -112,6 +112,9 @@ func (v *viewer) ended(b *agent.CallEnd) string {
 	if b.Out != nil {
 		s += "  " + inertLine(b.Out.String(), lineWidth)
 	}
+	if line := changedLine(b.Sandbox); line != "" {
+		s += "\nchanged  " + inertLine(line, 400)
+	}
 	return v.t.style(styleDim, s)
 }
 

@@ -116,7 +116,7 @@ func undoCommand(t *terminal) *cli.Command {
 		Name:      "undo",
 		Usage:     "take back what one call changed in its workspace",
 		ArgsUsage: "COMMIT",
-		Description: "The commit is named in the call's record (commit_id, see: holdfast log show RUN). All of it is taken back,\n" +
+		Description: "The commit is named where a call changed something, also by holdfast log show RUN. All of it is taken back,\n" +
 			"or nothing if any of its files was changed since.\n\n" +
 			"Example:\n  holdfast sandbox undo 0198c7a2f3e14b21",
 		CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitSandbox),
