@@ -15,8 +15,14 @@ import (
 var marks = regexp.MustCompile(`<\|[^<>|\s]{1,64}\|>` +
 	`|<｜[^<>\s]{1,64}｜>` +
 	`|\[/?[A-Z_]{3,24}\]` +
+	`|\[\|[^\[\]|\s]{1,64}\|\]` + // EXAONE
+	`|\]~!?b[\]\[]|\[e~\[` + // MiniMax
+	`|\[[gs]MASK\]` + // GLM
+	`|<extra_id_[0-9]{1,3}>` + // Nemotron
+	`|</?seed:[a-z_:]{1,40}>` + // Seed-OSS
 	`|<</?SYS>>` +
-	`|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|start_of_image|end_of_image|tool_calls?|tool_responses?|tool_results?|function_calls?|think|thinking|tools)>`)
+	`|</?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|start_of_image|end_of_image|tool_calls?|tool_responses?|tool_results?|function_calls?|think|thinking|tools` +
+	`|role|sop|eop|eoh|eoa|end_of_utterance)>`)
 
 // shield breaks up, visibly, what a server would read as control tokens in a content.
 type shield struct {
