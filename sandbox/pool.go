@@ -51,6 +51,7 @@ type pool struct {
 	mu       sync.Mutex
 	ready    []*standby // oldest first
 	building map[poolKey]int
+	tables   int // of the host's mounts that there have been
 	closed   bool
 	work     sync.WaitGroup
 	ctx      context.Context // ends with the pool
@@ -173,6 +174,7 @@ func (p *pool) take(k poolKey) *cell {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.moved() {
+		p.tables++ // what is being built is of the one before
 		p.drop(func(*standby) bool { return true })
 	}
 	for {
@@ -275,6 +277,7 @@ func (p *pool) prepare(c *cell) {
 		return
 	}
 	p.building[k]++
+	table := p.tables
 	p.work.Add(1)
 	// a moment later, when the caller has the result of the call before
 	time.AfterFunc(time.Millisecond, func() {
@@ -286,7 +289,7 @@ func (p *pool) prepare(c *cell) {
 		delete(p.building, k)
 		s := &standby{cell: c}
 		s.timer = time.AfterFunc(p.age, func() { p.retire(s) })
-		if err != nil || p.closed {
+		if err != nil || p.closed || p.tables != table {
 			p.end(s)
 			return
 		}

@@ -76,3 +76,48 @@ func TestStageComparesThePlanOfTheCall(t *testing.T) {
 		}
 	})
 }
+
+// TestMountsOfTheHostEndCellsThatAreBeingBuilt: a cell that was begun before
+// something was mounted, and stands after a call has taken note of that, is not
+// kept.
+func TestMountsOfTheHostEndCellsThatAreBeingBuilt(t *testing.T) {
+	for _, mounted := range []bool{false, true} {
+		r, err := New(t.Context(), Config{Pool: 1})
+		if err != nil {
+			t.Skipf("UNTESTED(no sandbox here: %v)", err)
+		}
+		defer r.Close()
+		for range cap(r.setups) { // the next cell waits for its turn
+			r.setups <- struct{}{}
+		}
+		f, err := r.approve(Spec{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Compile(Spec{CallID: "x", Argv: []string{"/bin/true"}}, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &cell{runner: r, facts: f, plan: p}
+		c.kind = c.key()
+		r.pool.mu.Lock()
+		r.pool.prepare(c.likeness())
+		r.pool.mu.Unlock()
+		if mounted {
+			at := t.TempDir()
+			if err := unix.Mount("tmpfs", at, "tmpfs", 0, "size=64k"); err != nil {
+				t.Skipf("UNTESTED(%v)", err)
+			}
+			defer unix.Unmount(at, unix.MNT_DETACH)
+			if r.pool.take(c.kind) != nil {
+				t.Fatal("control: there is a cell")
+			}
+		}
+		for range cap(r.setups) {
+			<-r.setups
+		}
+		if n := r.Ready(); (n == 0) != mounted {
+			t.Errorf("mounted %v: %d cells wait", mounted, n)
+		}
+	}
+}
