@@ -14,8 +14,9 @@ import (
 
 // Command is a tool that an operator made of a program: a declaration as the model and the
 // judge get it, and how its arguments become those of the program. It runs in a cell like
-// any shell command, without a shell: without network, and without the right to write
-// unless its own decision grants it. ParseCommands makes them; the zero Command is none.
+// any shell command, without a shell: without network, without the right to write unless its
+// own decision grants it, and without the workspace where its effect is agent.Pure.
+// ParseCommands makes them; the zero Command is none.
 type Command struct {
 	Spec     agent.ToolSpec
 	Argv     []string      // the program's absolute path, or ./ and a path in the workspace, and its arguments with {name} for values

@@ -88,10 +88,11 @@ func TestParseCommandsRefuses(t *testing.T) {
 		"PythonReadsItsInput":  {own(`run: [/usr/bin/python3, "-", x]`, `stdin: "{a}"`, "effect: read", "args: [{name: a}]"), "program text"},
 		"LeftOutBehindAnOption": {own(`run: [/usr/bin/sort, "-T", "{a}", "--", "{b}"]`, "effect: write", "args: [{name: a, optional: true}, {name: b, role: path}]"),
 			"-T would take what follows"},
-		"NoUTF8":       {own("run: [\"./\xff\"]", "effect: read"), "not UTF-8"},
-		"UndoableRead": {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
-		"LongTime":     {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
-		"Deep":         {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
+		"NoUTF8":             {own("run: [\"./\xff\"]", "effect: read"), "not UTF-8"},
+		"PureOfTheWorkspace": {own("run: [./x]", "effect: pure"), "has no workspace"},
+		"UndoableRead":       {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
+		"LongTime":           {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
+		"Deep":               {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tools.ParseCommands(tt.text)
@@ -230,6 +231,15 @@ func TestCommandInRealCell(t *testing.T) {
 		if err != nil || !strings.Contains(o.Text, "port = 8080\n$(id)") || (made == nil) != write {
 			t.Errorf("write %v: %+v, %v; made: %v", write, o, err, made)
 		}
+	}
+	pure := commands(t, own("run: [/bin/cat, /work/server.conf, \"-\"]", `stdin: "{text}"`, "effect: pure", "args: [{name: text}]"))
+	if reg, err = tools.New(tools.Config{Runner: open(t), Workspace: dir, Commands: pure}); err != nil {
+		t.Fatal(err)
+	}
+	read := call("probe", `{"text":"two"}`)
+	if o, err := reg.Execute(context.Background(), agenttest.Permit(1, read, agent.Grant{Write: true}), read, &journal{}); err != nil ||
+		strings.Contains(o.Text, "8080") || !strings.Contains(o.Text, "two") || o.Exit != 1 {
+		t.Errorf("a tool that only computes read the workspace: %+v, %v", o, err)
 	}
 	gone := commands(t, own("run: [/usr/bin/no-such-program]", "effect: read"))
 	if reg, err = tools.New(tools.Config{Runner: open(t), Workspace: dir, Commands: gone}); err != nil {

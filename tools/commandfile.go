@@ -158,6 +158,7 @@ func (e commandEntry) command() (Command, error) {
 	bad(!plainWord.MatchString(e.Name), "its name is not small letters, digits and _")
 	bad(c.Spec.Description == "" || len(e.Description) > maxDescription, "description: one to %d characters that tell the model what it is for", maxDescription)
 	bad(!known, "effect %q is not one of pure, read, sensitive_read, write: a program in a cell can have no other", clip(e.Effect, 40))
+	bad(effect == agent.Pure && len(e.Run) > 0 && strings.HasPrefix(e.Run[0], "./"), "effect pure: its cell has no workspace, where its program would be")
 	bad(e.Undoable && effect != agent.Write, "undoable belongs to effect write")
 	bad(len(e.Args) > maxArguments, "%d arguments, at most %d", len(e.Args), maxArguments)
 	if e.Time != "" {

@@ -110,6 +110,9 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 		return sandbox.Spec{}, refused("network", strings.Join(g.Hosts, ", "), "none")
 	}
 	if t.program != nil {
+		if t.spec.Effect == agent.Pure { // what it returns is taken as computed: it sees no file of anybody's
+			s.Workspace, s.Dir = nil, sandbox.TempDir
+		}
 		err := t.program.fillCell(&s, args)
 		return s, err
 	}

@@ -32,8 +32,8 @@ const toolsHelp = `A file of tools declares programs that the model may call, ea
         - {name: path, role: path, about: the file}
 
 run is the program and its arguments, {name} a value of the call, {{name}} the text itself; stdin is what the
-program reads. effect is pure, read, sensitive_read or write; the cell has no network and cannot write unless
-the call's own decision grants it. A role is target, content, selector, command, path or credential; an
+program reads. effect is pure, read, sensitive_read or write; the cell has no network, cannot write unless the
+call's own decision grants it, and sees no file of yours if the effect is pure. A role is target, content, selector, command, path or credential; an
 argument without one counts as directing the effect. An argument has a type (string, integer, number,
 boolean), and may have max, enum and optional. A tool may be trusted (its output is taken as yours),
 idempotent and undoable (it can itself take back what it writes), and may have a time.
