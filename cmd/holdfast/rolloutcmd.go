@@ -26,7 +26,7 @@ func rolloutCommand(t *terminal) *cli.Command {
 			"Attempts at one task form a group with advantages; with -o the group is written as token rows.\n" +
 			"The same command again goes on where it was cut short. Shards have ledgers of their own, which merge.\n\n" +
 			"Examples:\n" +
-			"  holdfast rollout examples/tasks.jsonl -n 8\n" +
+			"  holdfast rollout -n 8 examples/tasks.jsonl\n" +
 			"  holdfast rollout -n 16 --temp 0.8 --seed 3 -o batch examples/tasks.jsonl\n" +
 			"  holdfast rollout -n 16 --shard 1/2 --ledger shard1/ledger.db examples/tasks.jsonl",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger, exitInterrupted),

@@ -27,7 +27,7 @@ func runCommand(t *terminal) *cli.Command {
 			"  holdfast run \"what is the port in server.conf?\"\n" +
 			"  holdfast run -m model.gguf -C ~/project --ask never \"count the lines of notes.txt\"\n" +
 			"  git diff | holdfast run \"which files does this change touch?\"\n" +
-			"  holdfast run --tools tools.yaml \"count the words of notes.txt\"",
+			"  holdfast run --tools tools.yaml -m model.gguf \"count the words of notes.txt\"",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags:              append(append(engineFlags(), loopFlags()...), showFlags()...),
 		Action:             func(c *cli.Context) error { return runTask(c, t) },

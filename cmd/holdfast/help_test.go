@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+// word is one word of a shell line: quoted, or without spaces.
+var word = regexp.MustCompile(`"(?:\\.|[^"])*"|'[^']*'|[^\s"']+`)
+
+// TestHelpExamples parses every example that a help text gives: its command, its flags and
+// their order must be such that the program takes it.
+func TestHelpExamples(t *testing.T) {
+	seen := 0
+	var walk func([]*cli.Command)
+	walk = func(list []*cli.Command) {
+		for _, c := range list {
+			for _, line := range strings.Split(c.Description, "\n") {
+				_, example, ok := strings.Cut(line, "holdfast ")
+				if !ok || !strings.HasPrefix(line, "  ") {
+					continue
+				}
+				seen++
+				t.Run(c.Name+" "+example, func(t *testing.T) { takes(t, c.Name, example) })
+			}
+			walk(c.Subcommands)
+		}
+	}
+	walk(newApp(newTerminal(strings.NewReader(""), io.Discard, io.Discard)).Commands)
+	if seen < 60 {
+		t.Errorf("%d examples were found: the help texts or this test changed their form", seen)
+	}
+}
+
+// takes parses one example with actions that only look at what they were given.
+func takes(t *testing.T, command, example string) {
+	app := newApp(newTerminal(strings.NewReader(""), io.Discard, io.Discard))
+	reached := ""
+	var disarm func([]*cli.Command)
+	disarm = func(list []*cli.Command) {
+		for _, c := range list {
+			if len(c.Subcommands) == 0 {
+				c.Action = func(c *cli.Context) error {
+					reached = c.Command.Name
+					if c.Command.ArgsUsage == "" && c.Args().Present() {
+						return errors.New("the command takes no arguments")
+					}
+					if strings.HasPrefix(c.Command.ArgsUsage, "--") { // the rest is another program's
+						return nil
+					}
+					return flagsFirst(c)
+				}
+			}
+			disarm(c.Subcommands)
+		}
+	}
+	disarm(app.Commands)
+	args := []string{"holdfast"}
+	for _, w := range word.FindAllString(example, -1) {
+		args = append(args, strings.Trim(w, `"'`))
+	}
+	if err := app.Run(args); err != nil {
+		t.Error(err)
+	}
+	if reached != command {
+		t.Errorf("it runs %q, the help is of %q", reached, command)
+	}
+}
