@@ -115,6 +115,8 @@ func (s setting) files() []string {
 	switch {
 	case (slices.Contains(dataSections, section) || section == "alias") && !shell && !strings.HasSuffix(s.key, "pack"):
 		return nil
+	case s.key == "core.worktree": // sources, of which nothing acts for that
+		return nil
 	case s.onePath():
 		return []string{s.value}
 	}

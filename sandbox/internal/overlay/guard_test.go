@@ -47,6 +47,8 @@ func TestWhatGuardedNamesLeadTo(t *testing.T) {
 		"hooksPath of an include": {map[string]string{".git/config": "[include]\n path = ../team.cfg\n", "team.cfg": "[core]\nhooksPath=s\n", "s/x": "1"},
 			map[string]string{"team.cfg": "[core]\n", "s/x": "2"}, "s/x team.cfg"},
 		"hooksPath of a working tree": {map[string]string{".git/config.worktree": "[core]\nhooksPath=s\n", "s/x": "1"}, map[string]string{"s/x": "2"}, "s/x"},
+		"hooksPath of a tree elsewhere": {config("[core]\n\tworktree = ../tree\n\thooksPath = hk\n"),
+			map[string]string{"tree/hk/x": "2", "hk/x": "2", "tree/y": "2"}, "hk hk/x tree/hk tree/hk/x"},
 		"hooksPath of a linked tree": {map[string]string{"wt/.git": "gitdir: ../.bare/worktrees/wt\n", ".bare/worktrees/wt/commondir": "../..\n",
 			".bare/config": "[core]\nhooksPath = hk\n", "wt/hk/x": "1"}, map[string]string{"wt/hk/x": "2"}, "wt/hk/x"},
 		"a filter":                           {config("[filter \"f\"]\n\tclean = sh s/x %f\n"), map[string]string{"s/x": "2"}, "s/x"},

@@ -39,6 +39,10 @@ func (g *guard) repository(tree, at string) error {
 	} else if text != "" {
 		common = from(dir, strings.TrimSpace(text))
 	}
+	trees, err := workingTrees(tree, dir, common)
+	if err != nil {
+		return err
+	}
 	for _, d := range []string{dir, common} {
 		// links in a git directory outside of the workspace may lead into it
 		for _, n := range []string{"config", "config.worktree", "hooks", "info/attributes", "info/grafts"} {
@@ -50,13 +54,40 @@ func (g *guard) repository(tree, at string) error {
 			return err
 		}
 		for _, n := range []string{"config", "config.worktree"} {
-			if err := g.config(tree, path.Join(d, n), 0); err != nil {
+			if err := g.configs(trees, path.Join(d, n)); err != nil {
 				return err
 			}
 		}
 	}
 	for _, f := range g.user {
-		if err := g.config(tree, f, 0); err != nil {
+		if err := g.configs(trees, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// workingTrees lists where a repository's hooks and commands may be started: the
+// folder it was found in, and the working tree that its configuration names.
+func workingTrees(tree, dir, common string) ([]string, error) {
+	trees := []string{tree}
+	for _, file := range []string{path.Join(dir, "config"), path.Join(dir, "config.worktree"), path.Join(common, "config")} {
+		text, err := readSmall(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range parseConfig(text) {
+			if s.key == "core.worktree" {
+				trees = append(trees, from(dir, s.value))
+			}
+		}
+	}
+	return trees, nil
+}
+
+func (g *guard) configs(trees []string, file string) error {
+	for _, tree := range trees {
+		if err := g.config(tree, file, 0); err != nil {
 			return err
 		}
 	}
