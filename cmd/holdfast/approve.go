@@ -62,6 +62,7 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 		word, note, err := a.show(ctx, screen, menu(classed, q.Call != nil, a.diff(q) != nil))
 		ans := agent.Answer{Who: account(), Via: "terminal", Shown: shown}
 		if err != nil {
+			a.t.printf("\n") // what follows stands on a line of its own
 			return agent.Answer{Via: "terminal", Shown: shown}, fmt.Errorf("read answer: %w", err)
 		}
 		if now().Sub(at) > approval.Lifetime && word != "n" && word != "q" && word != "e" {

@@ -26,7 +26,7 @@ func runCommand(t *terminal) *cli.Command {
 			"Examples:\n" +
 			"  holdfast run \"what is the port in server.conf?\"\n" +
 			"  holdfast run -m model.gguf -C ~/project --ask never \"count the lines of notes.txt\"\n" +
-			"  git diff | holdfast run \"which files does this change touch?\"\n" +
+			"  git diff | holdfast run -m model.gguf \"which files does this change touch?\"\n" +
 			"  holdfast run --tools tools.yaml -m model.gguf \"count the words of notes.txt\"",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags:              append(append(engineFlags(), loopFlags()...), showFlags()...),

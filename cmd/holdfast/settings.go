@@ -127,6 +127,9 @@ func cannotOpen(path string, err error) error {
 	if info, serr := os.Stat(filepath.Dir(path)); serr == nil && info.Mode().Perm()&0o077 != 0 {
 		return &failure{exitLedger, err, "keep it in a folder that only you can enter; one that does not exist yet is made so"}
 	}
+	if errors.Is(err, os.ErrPermission) {
+		return &failure{exitLedger, err, "name a place of your own with --ledger FILE"}
+	}
 	return ledgerFailure(err)
 }
 
