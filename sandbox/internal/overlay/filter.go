@@ -24,11 +24,12 @@ const stagePrefix = ".holdfast-"
 // lies in a git directory is judged by gitData.
 var guarded = []string{
 	".gitmodules", ".githooks", ".husky", "lefthook.yml", ".lefthook.yml", ".pre-commit-config.yaml", "**/.hg/hgrc", "**/.jj/repo",
+	"**/.hg/hgrc-not-shared", "**/.hg/sharedpath", "**/_darcs/prefs", "**/.pijul/config",
 	"**/objects/info/alternates", "**/objects/info/http-alternates",
 	// editors, shells and tools that obey a file of the folder they are started in
 	".envrc", ".vscode", ".idea", ".devcontainer", ".devcontainer.json", ".zed", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua",
 	".dir-locals.el", ".gdbinit", ".lldbinit", ".cargo", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".bazelrc", ".netrc",
-	".mise.toml", "mise.toml",
+	".mise.toml", "mise.toml", ".lvimrc", ".Rprofile", ".irbrc", ".pryrc", ".ghci", ".ocamlinit", ".mvn",
 	// continuous integration
 	"**/.github/workflows", "**/.github/actions", "**/.gitea/workflows", "**/.forgejo/workflows", ".gitlab-ci.yml", "**/.circleci",
 	".buildkite", ".travis.yml", ".drone.yml", ".woodpecker", ".woodpecker.yml", ".cirrus.yml", "azure-pipelines.yml",
@@ -38,7 +39,7 @@ var guarded = []string{
 	".windsurfrules", ".windsurf", ".clinerules", ".aider.conf.yml", ".claude", ".codex", ".gemini", ".holdfast", ".mcp.json",
 	// a home directory
 	".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".inputrc",
-	".cshrc", ".tcshrc", ".login", ".xprofile", ".xsession", ".xinitrc", ".tmux.conf", ".gitconfig",
+	".bash_aliases", ".xsessionrc", ".hgrc", ".emacs", ".emacs.d", ".vim", ".cshrc", ".tcshrc", ".login", ".xprofile", ".xsession", ".xinitrc", ".tmux.conf", ".gitconfig",
 	".ssh", ".gnupg", ".aws", ".config/autostart", ".config/systemd", ".config/fish", ".config/git",
 }
 

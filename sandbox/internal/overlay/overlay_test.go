@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -256,6 +257,23 @@ func TestConflictChangesNothing(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestOtherSystemsOfVersionsAreClosed: what they execute waits for a person, and
+// what leads them to such a file elsewhere; their data does not.
+func TestOtherSystemsOfVersionsAreClosed(t *testing.T) {
+	closed := []string{"a/.hg/hgrc", "a/.hg/hgrc-not-shared", ".hg/sharedpath", "b/_darcs/prefs/defaults", ".pijul/config", "c/.mvn/extensions.xml", ".Rprofile", ".vim/plugin/x"}
+	data := []string{"a/.hg/store/00changelog.i", "b/_darcs/pristine.hashed/x", ".pijul/pristine/db", "mvn/x", "vim"}
+	changes := map[string]string{}
+	for _, p := range append(slices.Clone(closed), data...) {
+		changes[p] = "x"
+	}
+	held := heldIn(newWorld(t, changes).read(t, overlay.Filter{}))
+	for i, p := range append(slices.Clone(closed), data...) {
+		if (held[p] != "") != (i < len(closed)) {
+			t.Errorf("%s: held %q", p, held[p])
+		}
+	}
 }
 
 func TestFilterHoldsBack(t *testing.T) {
