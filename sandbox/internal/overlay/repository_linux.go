@@ -286,3 +286,24 @@ func lookAt(p string) (*unix.Stat_t, error) {
 	}
 	return &st, err
 }
+
+// shortNames reports whether the git directory open at dir, or -1, uses SHA-1
+// names. Entries with others have another form, and bytes can be both.
+func shortNames(dir int) (bool, error) {
+	if dir < 0 {
+		return true, nil // what is made has no configuration
+	}
+	if st, err := lstat(dir, "commondir"); err != nil || st != nil {
+		return false, err // its configuration lies elsewhere
+	}
+	text, err := readSmall(fmt.Sprintf("/proc/self/fd/%d/config", dir))
+	if err != nil {
+		return false, err
+	}
+	for _, s := range parseConfig(text) {
+		if s.key == "extensions.objectformat" && !strings.EqualFold(s.value, "sha1") {
+			return false, nil
+		}
+	}
+	return true, nil
+}
