@@ -50,7 +50,7 @@ test: native ## run all tests, the sandbox's as root and as an ordinary user
 test-unprivileged: native ## run the tests of sandbox and tools as an ordinary user
 	@if [ "$$(id -u)" != 0 ]; then echo "already an ordinary user: the tests above were run as one"; exit 0; fi; \
 	set -e; dir=$$(mktemp -d /tmp/holdfast-test.XXXXXX); trap 'rm -rf "$$dir"' EXIT; chmod 755 "$$dir"; \
-	for p in sandbox sandbox/verify sandbox/internal/overlay sandbox/internal/cgroup tools; do \
+	for p in sandbox sandbox/verify sandbox/internal/overlay sandbox/internal/cgroup sandbox/internal/netgate tools; do \
 	  t="$$dir/$$(echo $$p | tr / -).test"; $(GO) test -c -o "$$t" ./$$p; \
 	  mkdir -p "$$dir/$$p"; [ ! -d $$p/testdata ] || cp -r $$p/testdata "$$dir/$$p/"; chmod -R a+rX "$$dir"; \
 	  (cd "$$dir/$$p" && HOME=/nonexistent TMPDIR=/tmp $(NOBODY) "$$t" -test.timeout 10m && echo "ok  	$$p as an ordinary user"); \
@@ -81,6 +81,10 @@ bench: build ## measure against llama-bench and bubblewrap, interleaved in one r
 .PHONY: soak
 soak: build ## 10,000 cells, 64 at once: nothing may be left behind (minutes)
 	@$(BIN) sandbox verify --soak 10000 RS08
+
+.PHONY: rollout-check
+rollout-check: build ## rollouts killed and resumed, shards merged, every export read again, one training step (minutes; N=17 is 306 runs)
+	@models/recipe/train/rollout_check.sh $(BIN) $(or $(N),2)
 
 .PHONY: cover
 cover: native ## test coverage by package
