@@ -167,6 +167,9 @@ func pastOf(c *cli.Context, t *terminal, id string) (ledger.Summary, []agent.Eve
 	} else if s, err = l.Run(c.Context, id); err != nil {
 		return s, nil, noSuchRun(err)
 	}
+	if s.Imported { // its settings, its words and what was confirmed may be another person's
+		return s, nil, &failure{exitUsage, fmt.Errorf("go on with %s: it was recorded in another ledger", s.ID), "go on with it there, with --ledger"}
+	}
 	past, err := l.ReadAll(c.Context, s.ID)
 	if err != nil {
 		return s, nil, ledgerFailure(err)
@@ -198,7 +201,7 @@ func lastOpen(c *cli.Context, l *ledger.Ledger) (ledger.Summary, error) {
 		if s.Info.Relation == ledger.Resume {
 			wentOn[s.Info.Parent] = true
 		}
-		if s.Agent != "holdfast" || wentOn[s.ID] {
+		if s.Agent != "holdfast" || s.Imported || wentOn[s.ID] {
 			continue
 		}
 		if s.State == ledger.Suspended || s.State == ledger.Crashed {

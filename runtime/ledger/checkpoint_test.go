@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -287,6 +288,17 @@ func TestMerge(t *testing.T) {
 	t.Run("AnImportedRunGoesOnWhereItWasRecorded", func(t *testing.T) {
 		if _, err := all.Redact(t.Context(), inB[0], 0, "me", ""); err == nil {
 			t.Error("it could be redacted here")
+		}
+	})
+	t.Run("WhereARunWasRecordedIsTold", func(t *testing.T) {
+		sums, err := all.Runs(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range sums {
+			if s.Imported == slices.Contains(own, s.ID) {
+				t.Errorf("run %s: imported %v", s.ID, s.Imported)
+			}
 		}
 	})
 	t.Run("AChangedShardIsRefused", func(t *testing.T) {

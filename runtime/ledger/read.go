@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -32,9 +33,11 @@ type Summary struct {
 	Events int64        // position of its last event
 	State  State        // at the moment of reading
 	Status agent.Status // how it ended, "" if it did not
+
+	Imported bool // it was recorded in another ledger and merged into this one
 }
 
-const summaryQuery = `SELECT r.run, r.parent, r.parent_seq, r.relation, r.thread, r.task, r.grp, r.sample, r.at_ns,
+const summaryQuery = `SELECT r.origin, r.run, r.parent, r.parent_seq, r.relation, r.thread, r.task, r.grp, r.sample, r.at_ns,
   coalesce((SELECT max(seq) FROM event e WHERE e.run = r.run), 0),
   coalesce((SELECT payload ->> '$.agent' FROM event e WHERE e.run = r.run AND e.seq = 1), ''),
   (SELECT CASE b.enc WHEN 'raw' THEN substr(b.data, 1, 400) ELSE b.data END FROM event e JOIN blob b
@@ -92,10 +95,10 @@ func (l *Ledger) Run(ctx context.Context, id string) (Summary, error) {
 
 func (l *Ledger) scanSummary(rows *sql.Rows) (Summary, error) {
 	var s Summary
-	var id, parent, prompt []byte
+	var origin, id, parent, prompt []byte
 	var at, packed int64
 	var ended, asked bool
-	err := rows.Scan(&id, &parent, &s.Info.ParentSeq, &s.Info.Relation, &s.Info.Thread, &s.Info.Task,
+	err := rows.Scan(&origin, &id, &parent, &s.Info.ParentSeq, &s.Info.Relation, &s.Info.Thread, &s.Info.Task,
 		&s.Info.Group, &s.Info.Sample, &at, &s.Events, &s.Agent, &prompt, &packed, &s.Status, &ended, &asked)
 	if err != nil {
 		return s, err
@@ -105,6 +108,7 @@ func (l *Ledger) scanSummary(rows *sql.Rows) (Summary, error) {
 	}
 	s.Prompt = strings.ToValidUTF8(string(prompt[:min(len(prompt), 400)]), "") // its last character may be cut
 	s.ID, s.Info.Parent, s.At = hex.EncodeToString(id), hex.EncodeToString(parent), time.Unix(0, at)
+	s.Imported = !bytes.Equal(origin, l.meta.ledger)
 	s.State, err = l.state(id, ended, asked)
 	return s, err
 }
