@@ -251,6 +251,59 @@ func TestLogitStats(t *testing.T) {
 	}
 }
 
+// TestLogitsInVectors holds the passes over whole vectors, and over what is left of them, to a sum in double.
+func TestLogitsInVectors(t *testing.T) {
+	for _, n := range []int{1, 15, 16, 17, 100, 4099} {
+		x, ids := make([]float32, n), []llama.Token(nil)
+		for i := range x {
+			x[i] = float32(40*math.Sin(float64(i)*1.7) - 5)
+			if i%7 == 3 {
+				x[i] = float32(math.Inf(-1))
+			} else if i%3 == 0 {
+				ids = append(ids, llama.Token(i))
+			}
+		}
+		for _, scale := range []float64{1, 0.3, 5, math.MaxFloat64} {
+			top, best, sum := math.Inf(-1), -1, 0.0
+			for i, v := range x {
+				if float64(v) > top {
+					top, best = float64(v), i
+				}
+			}
+			for _, v := range x {
+				sum += math.Exp((float64(v) - top) * min(scale, math.MaxFloat32))
+			}
+			s := llama.LogitStats(x, float32(min(scale, 100)))
+			if want := top*scale + math.Log(sum); scale < 100 && math.Abs(float64(s.LogSum)-want) > 1e-5*math.Abs(want)+1e-5 {
+				t.Errorf("%d scores, scale %g: sum %v, want %v", n, scale, s.LogSum, want)
+			}
+			if int(s.Argmax) != best || float64(s.Max) != top {
+				t.Errorf("%d scores: %+v, want %v at %d", n, s, top, best)
+			}
+			top = math.Inf(-1)
+			for _, id := range ids {
+				top = max(top, float64(x[id]))
+			}
+			w := llama.Weights(nil, x, ids, scale)
+			for i, id := range ids {
+				arg := (float64(x[id]) - top) * min(scale, math.MaxFloat32)
+				want := math.Exp(arg)
+				near := want * (1e-6 - arg/(1<<22)) // the exponent itself is rounded to 24 bits
+				if !(math.Abs(float64(w[i])-want) <= near+1e-37) {
+					t.Fatalf("%d scores, scale %g: weight of %d is %v, want %v", n, scale, id, w[i], want)
+				}
+			}
+		}
+		x[n/2] = float32(math.NaN())
+		if s := llama.LogitStats(x, 1); s.Argmax >= 0 && !math.IsNaN(float64(s.LogSum)) {
+			t.Errorf("%d scores with one that is no number: %+v", n, s)
+		}
+	}
+	if w := llama.Weights(nil, []float32{1}, nil, 1); len(w) != 0 {
+		t.Errorf("weights of nothing: %v", w)
+	}
+}
+
 func TestQuantize(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.gguf"), filepath.Join(dir, "out.gguf")
