@@ -15,6 +15,7 @@ import (
 type Basis struct {
 	Input Input        `json:"input"`
 	Count policy.Count `json:"count"`
+	Hosts []string     `json:"hosts,omitempty"` // that the call would be let reach
 }
 
 func (b Basis) encode() []byte {
@@ -27,7 +28,7 @@ func (b Basis) encode() []byte {
 
 // ParseBasis reads a recorded basis.
 func ParseBasis(b []byte) (Basis, error) {
-	var out Basis
+	out := Basis{Input: Input{Bounded: true}} // records from before calls could reach hosts do not say it
 	if err := json.Unmarshal(b, &out); err != nil {
 		return Basis{}, fmt.Errorf("read the basis of a verdict: %w", err)
 	}
@@ -43,10 +44,10 @@ func withWritten(votes []agent.Vote, r policy.Result) []agent.Vote {
 }
 
 // factsOf is what written rules see of a call.
-func factsOf(in Input, call agent.ToolCall, spec agent.ToolSpec, sinks []agent.Sink, n policy.Count) policy.Facts {
+func factsOf(in Input, call agent.ToolCall, spec agent.ToolSpec, sinks []agent.Sink, n policy.Count, hosts []string) policy.Facts {
 	f := policy.Facts{
 		Tool: call.Tool, Declared: spec.Effect, Effect: in.Effect, Args: call.Args, Sinks: sinks,
-		Prompt: in.Prompt, Confirmed: in.Confirmed, Taint: in.taint(), Covered: in.Covered, Count: n,
+		Prompt: in.Prompt, Confirmed: in.Confirmed, Taint: in.taint(), Covered: in.Covered, Count: n, Hosts: hosts,
 	}
 	for _, s := range sinks {
 		if s.Role == agent.RoleCommand {

@@ -39,7 +39,7 @@ func undeclared() values {
 	return v
 }
 
-// every calls f with the whole cross product of inputs, less the review.
+// every calls f with the whole cross product of inputs, less the review and hosts.
 func (v values) every(f func(safety.Input)) {
 	for _, prompt := range v.labels {
 		for _, taint := range v.taints {
@@ -50,7 +50,7 @@ func (v values) every(f func(safety.Input)) {
 							f(safety.Input{
 								Prompt: prompt, Taint: taint, Effect: effect, Sinks: sinks, Written: written,
 								Confirmed: bits&1 != 0, Covered: bits&2 != 0, Fresh: bits&4 != 0,
-								OwnContent: bits&8 != 0, Public: bits&16 != 0,
+								OwnContent: bits&8 != 0, Public: bits&16 != 0, Bounded: true,
 							})
 						}
 					}
@@ -76,8 +76,9 @@ func TestDecideIsTotal(t *testing.T) {
 	n := 0
 	v := undeclared()
 	v.every(func(in safety.Input) {
-		for _, in.Review = range v.labels {
+		for i := range 2 * len(v.labels) {
 			n++
+			in.Review, in.Bounded = v.labels[i/2], i%2 == 0
 			r := safety.Decide(in)
 			if r.Outcome > agent.Allow {
 				t.Fatalf("%+v: outcome %d", in, r.Outcome)
@@ -107,6 +108,7 @@ var worsenings = []struct {
 	{"freshness", func(w *safety.Input) { w.Fresh = false }},
 	{"content", func(w *safety.Input) { w.OwnContent = false }},
 	{"privacy", func(w *safety.Input) { w.Public = false }},
+	{"hosts", func(w *safety.Input) { w.Bounded = false }},
 	{"written rule", func(w *safety.Input) { w.Written = agent.Deny }},
 	{"prompt", func(w *safety.Input) { w.Prompt = agent.Malicious }},
 }
@@ -183,7 +185,7 @@ func TestDecideReviewNeverLoosens(t *testing.T) {
 func TestDecideRows(t *testing.T) {
 	base := safety.Input{
 		Prompt: agent.Benign, Taint: agent.TaintClean, Effect: agent.Write, Covered: true, Sinks: agent.SourceUser,
-		OwnContent: true, Public: true, Written: agent.Allow, Review: agent.Benign,
+		OwnContent: true, Public: true, Bounded: true, Written: agent.Allow, Review: agent.Benign,
 	}
 	for _, tt := range []struct {
 		name string
@@ -230,6 +232,9 @@ func TestDecideRows(t *testing.T) {
 		{"AsksBeforePrivateDataLeaves", func(in *safety.Input) {
 			in.Effect, in.Public, in.Sinks = agent.Outward, false, agent.SourceModel
 		}, agent.Ask, "", "content.private"},
+		{"AsksBeforeHostsAreReached", func(in *safety.Input) {
+			in.Effect, in.Bounded = agent.Outward, false
+		}, agent.Ask, "", "hosts.unnamed"},
 		{"ObeysWrittenDenial", func(in *safety.Input) { in.Written = agent.Deny }, agent.Deny, "unsafe", "written"},
 		{"ObeysMaliciousReview", func(in *safety.Input) { in.Review = agent.Malicious }, agent.Deny, "unsafe", "review"},
 		{"DeniesWithoutReview", func(in *safety.Input) { in.Review = agent.Unknown }, agent.Deny, "judge_error", "review.missing"},
@@ -254,7 +259,7 @@ func TestDecideRows(t *testing.T) {
 func ExampleDecide() {
 	r := safety.Decide(safety.Input{
 		Prompt: agent.Benign, Taint: agent.TaintUntrusted, Effect: agent.Outward, Covered: true,
-		Sinks: agent.SourceTool, OwnContent: true, Public: true, Written: agent.Allow, Review: agent.Benign,
+		Sinks: agent.SourceTool, OwnContent: true, Public: true, Bounded: true, Written: agent.Allow, Review: agent.Benign,
 	})
 	fmt.Println(r.Outcome)
 	for _, v := range r.Votes {

@@ -34,6 +34,15 @@ type Options struct {
 	// nothing, so that every one is asked about.
 	Exists func(path string) bool
 
+	// Hosts are those that calls may ask for, each host:port as policy.CoversHost reads it.
+	// Which of them a call gets, a written rule or a person says. None means that no call
+	// has a network.
+	Hosts []string
+	// Reaches says which hosts all calls of a tool reach, and whether single calls of it may
+	// reach others, that their command names. It must be safe for concurrent use. Nil means
+	// that no tool reaches any.
+	Reaches func(s agent.ToolSpec) (hosts []string, open bool)
+
 	// Undoable reports whether all that calls of a tool write can be taken back by the
 	// tool itself, as its manifest says. It says nothing of calls aimed at files of the
 	// workspace. It must be safe for concurrent use. Nil means that no tool is known to.
@@ -191,19 +200,23 @@ type weighed struct {
 	spec    agent.ToolSpec
 	written policy.Result
 	count   policy.Count
+	hosts   []string // that the call would be let reach
 }
 
-// settle turns the table's ruling into a verdict. The one thing ever granted is the
-// right to change the workspace, to a call of a tool that writes there which does more
-// than read and is not denied.
+// settle turns the table's ruling into a verdict. Two things are ever granted to a call
+// that is not denied: the right to change the workspace, where its tool writes there and it
+// does more than read, and the hosts that it asked for.
 func (w weighed) settle(o review.Opinion) agent.Verdict {
 	r := Decide(w.in)
 	v := agent.Verdict{
 		Outcome: r.Outcome, Label: o.Label, Probs: o.Probs, Reason: o.Reason,
 		Votes: withWritten(r.Votes, w.written), Code: r.Code, Sinks: w.sinks, Gens: o.Gens, Effect: w.in.Effect,
-		Basis: Basis{w.in, w.count}.encode(),
+		Basis: Basis{w.in, w.count, w.hosts}.encode(),
 	}
 	v.Grant.Write = r.Outcome != agent.Deny && w.spec.Effect == agent.Write && w.in.effectful()
+	if r.Outcome != agent.Deny {
+		v.Grant.Hosts = w.hosts
+	}
 	return v
 }
 
@@ -229,21 +242,39 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (weighed, error) {
 		Public:  !provenance.Private(c),
 	}
 	in.Fresh = in.Effect == agent.Write && fresh(sinks)
-	if p.Spec.Effect == agent.Write { // whatever becomes of the workspace, nothing leaves it
-		in.OwnContent, in.Public = true, true
-	} else if in.outward() {
-		borrows, err := rec.Borrows(p.Call, p.Spec)
-		if err != nil {
-			return weighed{}, err
-		}
-		in.OwnContent = !borrows
-	}
+	borrows := func() (bool, error) { return rec.Borrows(p.Call, p.Spec) }
 	w := weighed{in: in, sinks: sinks, spec: p.Spec, count: counted(c).before(p.Call, g.rules.NeedsTotals())}
-	facts := factsOf(in, p.Call, p.Spec, sinks, w.count)
+	wants, open := g.wants(p.Spec, in.Effect, sinks)
+	if err := w.put(g, p.Call, wants, borrows); err != nil || !open {
+		return w, err
+	}
+	if more := g.within(append(slices.Clone(wants), w.written.Hosts...)); len(more) > len(wants) { // rules name more
+		w.in = in
+		err = w.put(g, p.Call, more, borrows)
+	}
+	return w, err
+}
+
+// put puts the call to the written rules as one that reaches some hosts. borrows says
+// whether it carries text of others.
+func (w *weighed) put(g *Gate, c agent.ToolCall, hosts []string, borrows func() (bool, error)) error {
+	w.hosts = hosts
+	w.reach()
+	if w.spec.Effect == agent.Write && len(hosts) == 0 { // whatever becomes of the workspace, nothing leaves it
+		w.in.OwnContent, w.in.Public = true, true
+	} else if w.in.outward() {
+		b, err := borrows()
+		if err != nil {
+			return err
+		}
+		w.in.OwnContent = !b && !w.carriesFiles()
+	}
+	facts := factsOf(w.in, c, w.spec, w.sinks, w.count, hosts)
 	facts.Checked = true // by the tracing of its sinks
 	w.written = g.rules.Eval(facts)
 	w.in.Written, w.in.Answered = w.written.Outcome, w.written.Answers
-	return w, nil
+	w.in.Bounded = policy.WithinHosts(hosts, w.written.Hosts)
+	return nil
 }
 
 // codes are those of calls that did not run; fixedText knows the texts behind them.

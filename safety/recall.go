@@ -213,7 +213,7 @@ func (r *Recorded) basis() (b Basis, inferred, ok bool) {
 		return Basis{}, false, false
 	}
 	in := Input{Prompt: r.prompt, Confirmed: r.confirmed, Taint: r.taint, Covered: r.covered,
-		Sinks: provenance.Least(r.Sinks), Written: agent.Allow, Review: r.Verdict.Label}
+		Sinks: provenance.Least(r.Sinks), Bounded: true, Written: agent.Allow, Review: r.Verdict.Label}
 	effects := []agent.Effect{agent.EffectUnknown, agent.Pure, agent.Read, agent.SensitiveRead, agent.Write, agent.Outward, agent.Irreversible}
 	if r.Verdict.Effect != agent.EffectUnknown {
 		effects = []agent.Effect{r.Verdict.Effect}

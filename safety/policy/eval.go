@@ -77,6 +77,7 @@ func (f Fired) Vote() agent.Vote {
 type Result struct {
 	Outcome agent.Outcome // the strictest of the rules that ask or deny, Allow if none does
 	Answers Questions     // answered in advance
+	Hosts   []string      // that allowing rules name
 	Fired   []Fired       // the most trusted layer first
 }
 
@@ -107,6 +108,7 @@ func (s *Set) Eval(f Facts) Result {
 		res.Outcome = res.Outcome.Stricter(k.Outcome())
 		if k.Outcome() == agent.Allow {
 			res.Answers |= r.Answers
+			res.Hosts = append(res.Hosts, r.Hosts...)
 		}
 	}
 	return res

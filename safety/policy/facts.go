@@ -32,7 +32,8 @@ type Facts struct {
 	Prompt    agent.Label
 	Confirmed bool
 	Taint     agent.Taint
-	Covered   bool // the request authorises the tool
+	Covered   bool     // the request authorises the tool
+	Hosts     []string // that the call would be let reach
 	Count     Count
 }
 
@@ -106,6 +107,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("commands", cel.ListType(cel.ObjectType("policy.Command"))),
 		cel.Variable("sinks", cel.ListType(cel.ObjectType("policy.sink"))),
 		cel.Variable("origin", cel.StringType),
+		cel.Variable("hosts", cel.ListType(cel.StringType)),
 		cel.Variable("prompt", cel.StringType),
 		cel.Variable("confirmed", cel.BoolType),
 		cel.Variable("taint", cel.StringType),
@@ -175,7 +177,7 @@ type view struct {
 	tool, declared, effect, origin, taint, prompt types.String
 	confirmed, covered                            types.Bool
 	bytesOut, allCalls                            types.Int
-	args, commands, sinks, calls, totals          ref.Val
+	args, commands, sinks, calls, totals, hosts   ref.Val
 }
 
 // ResolveName implements cel.Activation.
@@ -195,6 +197,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.sinks, true
 	case "origin":
 		return v.origin, true
+	case "hosts":
+		return v.hosts, true
 	case "prompt":
 		return v.prompt, true
 	case "confirmed":
@@ -237,7 +241,7 @@ func (s *Set) view(f Facts) (*view, error) {
 	v := &view{
 		tool: types.String(f.Tool), declared: types.String(f.Declared.String()), effect: types.String(f.Effect.String()),
 		origin: types.String(least.String()), taint: types.String(f.Taint.String()), prompt: types.String(f.Prompt.String()),
-		confirmed: types.Bool(f.Confirmed), covered: types.Bool(f.Covered), bytesOut: types.Int(f.Count.BytesOut), sinks: adapt(sinks),
+		confirmed: types.Bool(f.Confirmed), covered: types.Bool(f.Covered), bytesOut: types.Int(f.Count.BytesOut), sinks: adapt(sinks), hosts: adapt(f.Hosts),
 	}
 	if s.needs&needArgs != 0 {
 		args, err := decodeArgs(f.Args, f.Checked)

@@ -135,6 +135,7 @@ type Rule struct {
 	When    string   // CEL, "" for always
 	Outcome agent.Outcome
 	Answers Questions // of an allowing rule
+	Hosts   []string  // that an allowing rule names: calls that it concerns may reach them
 	Reason  string
 	Remedy  string // what a person can do about it
 
