@@ -24,8 +24,8 @@ type Input struct {
 	// Public says that no private data has been read in this run, or that none can leave
 	// the machine with this call.
 	Public bool `json:"public"`
-	// Bounded says that the call would reach no host, or those alone that a written rule
-	// names for it.
+	// Bounded says that the call would be given no host and no secret, or those alone that
+	// written rules name for it.
 	Bounded bool `json:"bounded"`
 
 	Written  agent.Outcome    `json:"written"`            // strictest of the written rules, Allow where none applies
@@ -95,8 +95,8 @@ var table = [...]row{
 	{name: "content.private",
 		applies: func(in Input) bool { return in.outward() && !in.Public && !in.sinksTrusted() },
 		outcome: always(agent.Ask), reason: "private data would go where the user did not say", question: policy.Private},
-	{name: "hosts.unnamed", applies: func(in Input) bool { return !in.Bounded },
-		outcome: always(agent.Ask), reason: "the call would reach hosts that no written rule names for it"},
+	{name: "grant.unnamed", applies: func(in Input) bool { return !in.Bounded },
+		outcome: always(agent.Ask), reason: "the call would be given hosts or secrets that no written rule names for it"},
 	{name: "written", applies: func(Input) bool { return true }, lowers: true,
 		outcome: func(in Input) agent.Outcome { return known(in.Written) }, reason: "written rules", code: "unsafe"},
 	{name: "review", applies: func(in Input) bool { return rankLabel(in.Review) > 0 }, lowers: true,

@@ -234,7 +234,7 @@ func TestDecideRows(t *testing.T) {
 		}, agent.Ask, "", "content.private"},
 		{"AsksBeforeHostsAreReached", func(in *safety.Input) {
 			in.Effect, in.Bounded = agent.Outward, false
-		}, agent.Ask, "", "hosts.unnamed"},
+		}, agent.Ask, "", "grant.unnamed"},
 		{"ObeysWrittenDenial", func(in *safety.Input) { in.Written = agent.Deny }, agent.Deny, "unsafe", "written"},
 		{"ObeysMaliciousReview", func(in *safety.Input) { in.Review = agent.Malicious }, agent.Deny, "unsafe", "review"},
 		{"DeniesWithoutReview", func(in *safety.Input) { in.Review = agent.Unknown }, agent.Deny, "judge_error", "review.missing"},

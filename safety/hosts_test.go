@@ -65,7 +65,7 @@ func TestCommandsAskForHosts(t *testing.T) {
 			if !slices.Equal(v.Grant.Hosts, tt.hosts) {
 				t.Fatalf("grants %q, want %q", v.Grant.Hosts, tt.hosts)
 			}
-			if asks := slices.ContainsFunc(v.Votes, func(v agent.Vote) bool { return v.Rule == "hosts.unnamed" && v.Outcome == agent.Ask }); asks != (tt.hosts != nil) || asks && v.Outcome != agent.Ask {
+			if asks := slices.ContainsFunc(v.Votes, func(v agent.Vote) bool { return v.Rule == "grant.unnamed" && v.Outcome == agent.Ask }); asks != (tt.hosts != nil) || asks && v.Outcome != agent.Ask {
 				t.Errorf("%v: %v", v.Outcome, v.Votes)
 			}
 			if v := newGate(t, safety.Options{Hosts: bound}).Rules(c, p); v.Grant.Hosts != nil {

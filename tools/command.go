@@ -14,8 +14,9 @@ import (
 
 // Command is a tool that an operator made of a program: a declaration as the model and the
 // judge get it, and how its arguments become those of the program. It runs in a cell like
-// any shell command, without a shell: without network, without the right to write unless its
-// own decision grants it, and without the workspace where its effect is agent.Pure.
+// any shell command, without a shell: without network but for the hosts that its own decision
+// grants, without the right to write unless that grants it, and without the workspace where
+// its effect is agent.Pure.
 // ParseCommands makes them; the zero Command is none.
 type Command struct {
 	Spec     agent.ToolSpec
@@ -23,17 +24,23 @@ type Command struct {
 	Stdin    string        // likewise, "" for none
 	Time     time.Duration // of one call, 0 for the sandbox's default
 	Undoable bool          // the tool itself can take back what it writes; says nothing of files
+	Hosts    []string      // that its calls reach, as sandbox.ParseHostRule reads them
 }
 
 // Digest identifies all that the operator declared: what the model is shown and what is
-// run. H("holdfast/command/1", declaration, argv, stdin, time, undoable).
+// run. H("holdfast/command/1", declaration, argv, stdin, time, undoable), and the hosts
+// where there are any.
 func (c Command) Digest() [32]byte {
 	d := c.Spec.Digest()
 	argv, err := json.Marshal(c.Argv)
 	if err != nil || d == [32]byte{} { // matches no pinned digest
 		return [32]byte{}
 	}
-	return agent.Hash("holdfast/command/1", d[:], argv, []byte(c.Stdin), fmt.Append(nil, int64(c.Time)), fmt.Append(nil, c.Undoable))
+	parts := [][]byte{d[:], argv, []byte(c.Stdin), fmt.Append(nil, int64(c.Time)), fmt.Append(nil, c.Undoable)}
+	if len(c.Hosts) > 0 {
+		parts = append(parts, []byte(strings.Join(c.Hosts, "\n")))
+	}
+	return agent.Hash("holdfast/command/1", parts...)
 }
 
 // slot is a place for a value: {name}. {{name}} stands for the text {name}.

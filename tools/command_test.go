@@ -92,6 +92,11 @@ func TestParseCommandsRefuses(t *testing.T) {
 		"PureOfTheWorkspace": {own("run: [./x]", "effect: pure"), "has no workspace"},
 		"UndoableRead":       {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
 		"LongTime":           {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
+		"HostsOfARead":       {own("run: [wc]", "effect: read", "hosts: [a.example:443]"), "declare outward"},
+		"HostsOfATrusted":    {own("run: [wc]", "effect: outward", "trusted: true", "hosts: [a.example:443]"), "is not yours"},
+		"HostWithoutAPort":   {own("run: [wc]", "effect: outward", "hosts: [a.example]"), "is not host:port"},
+		"HostTwice":          {own("run: [wc]", "effect: outward", "hosts: [a.example:443, a.example:443]"), "stands twice"},
+		"ManyHosts":          {own("run: [wc]", "effect: outward", "hosts: ["+strings.Repeat("a.example:443, ", 17)+"]"), "at most 16"},
 		"Deep":               {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -178,6 +183,39 @@ func TestCommandArguments(t *testing.T) {
 		_, err := reg.Execute(t.Context(), agenttest.Permit(1, c, agent.Grant{Hosts: []string{"x.org"}}), c, &journal{})
 		if err == nil {
 			t.Error("a host was granted to a cell without network")
+		}
+	})
+	t.Run("ReachesWhatItDeclares", func(t *testing.T) {
+		list := commands(t, own("run: [/bin/cat]", "effect: outward", `hosts: [a.example:443, "b.example:80 private"]`))
+		reg, err := tools.New(tools.Config{Runner: r, Workspace: t.TempDir(), Commands: list})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if hosts, open := reg.Reaches(list[0].Spec); len(hosts) != 2 || open {
+			t.Errorf("%q, %v", hosts, open)
+		}
+		plain := list[0]
+		if plain.Hosts = nil; plain.Digest() == list[0].Digest() {
+			t.Error("hosts are no part of what is accepted")
+		}
+		for _, s := range tools.Builtin() {
+			if hosts, open := reg.Reaches(s); hosts != nil || open != (s.Name == tools.RunCommand) {
+				t.Errorf("%s: %q, %v", s.Name, hosts, open)
+			}
+		}
+		c := call("probe", `{}`)
+		for hosts, want := range map[string]bool{"": true, "a.example:443": true, "b.example:80 private": true, "a.example:80": false, "c.example:443": false, "a.example": false} {
+			r.specs = nil
+			var g agent.Grant
+			if hosts != "" {
+				g.Hosts = []string{hosts}
+			}
+			if _, err := reg.Execute(t.Context(), agenttest.Permit(1, c, g), c, &journal{}); (err == nil) != want {
+				t.Errorf("%q: %v", hosts, err)
+			}
+			if want && (len(r.specs) != 1 || len(r.specs[0].Network.Allow) != len(g.Hosts) || r.specs[0].Grants.Hosts != (hosts != "") || r.specs[0].Grants.Write) {
+				t.Errorf("%q: %+v", hosts, r.specs)
+			}
 		}
 	})
 	t.Run("SaysWhatACallStarts", func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/sandbox"
 )
 
 // Bounds of a file of tools.
@@ -45,6 +46,7 @@ type commandEntry struct {
 	Idempotent  bool            `yaml:"idempotent"`
 	Undoable    bool            `yaml:"undoable"`
 	Time        string          `yaml:"time"`
+	Hosts       []string        `yaml:"hosts"`
 }
 
 type argumentEntry struct {
@@ -137,16 +139,46 @@ func firstLine(err error) error {
 
 var plainWord = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
 
-// commandEffects are those that a program in a cell can have: it has no network, and what
-// it changes is the workspace.
+// commandEffects are those that a program in a cell can have: without hosts what it changes
+// is the workspace.
 var commandEffects = map[string]agent.Effect{
 	"pure": agent.Pure, "read": agent.Read, "sensitive_read": agent.SensitiveRead, "write": agent.Write,
+	"outward": agent.Outward, "irreversible": agent.Irreversible,
+}
+
+// maxHosts bounds the hosts that one tool declares.
+const maxHosts = 16
+
+// reach checks the hosts that an entry declares, and what goes with them.
+func (e commandEntry) reach(effect agent.Effect) error {
+	if len(e.Hosts) == 0 {
+		if effect.Rank() >= agent.Outward.Rank() {
+			return fmt.Errorf("effect %s needs hosts: without them a program in a cell can have no other effect than pure, read, sensitive_read and write", e.Effect)
+		}
+		return nil
+	}
+	var errs []error
+	if len(e.Hosts) > maxHosts {
+		errs = append(errs, fmt.Errorf("%d hosts, at most %d", len(e.Hosts), maxHosts))
+	}
+	for i, h := range e.Hosts {
+		if _, err := sandbox.ParseHostRule(h); err != nil || slices.Contains(e.Hosts[:i], h) {
+			errs = append(errs, fmt.Errorf("hosts: %q is not host:port, such as api.example.com:443, or stands twice", clip(h, 64)))
+		}
+	}
+	if effect.Rank() < agent.Write.Rank() {
+		errs = append(errs, fmt.Errorf("effect %s: what reaches hosts sends something there; declare outward, or irreversible, or write if it changes the workspace as well", e.Effect))
+	}
+	if e.Trusted {
+		errs = append(errs, errors.New("trusted: what comes from a host is not yours"))
+	}
+	return errors.Join(errs...)
 }
 
 // command checks one entry.
 func (e commandEntry) command() (Command, error) {
 	effect, known := commandEffects[e.Effect]
-	c := Command{Argv: slices.Clone(e.Run), Stdin: e.Stdin, Undoable: e.Undoable, Spec: agent.ToolSpec{
+	c := Command{Argv: slices.Clone(e.Run), Stdin: e.Stdin, Undoable: e.Undoable, Hosts: slices.Clone(e.Hosts), Spec: agent.ToolSpec{
 		Name: e.Name, Description: strings.TrimSpace(e.Description), Effect: effect, Trusted: e.Trusted, Idempotent: e.Idempotent,
 		Roles: map[string]agent.ArgRole{}}}
 	var errs []error
@@ -157,7 +189,7 @@ func (e commandEntry) command() (Command, error) {
 	}
 	bad(!plainWord.MatchString(e.Name), "its name is not small letters, digits and _")
 	bad(c.Spec.Description == "" || len(e.Description) > maxDescription, "description: one to %d characters that tell the model what it is for", maxDescription)
-	bad(!known, "effect %q is not one of pure, read, sensitive_read, write: a program in a cell can have no other", clip(e.Effect, 40))
+	bad(!known, "effect %q is not one of pure, read, sensitive_read, write, and with hosts outward, irreversible", clip(e.Effect, 40))
 	bad(effect == agent.Pure && len(e.Run) > 0 && strings.HasPrefix(e.Run[0], "./"), "effect pure: its cell has no workspace, where its program would be")
 	bad(e.Undoable && effect != agent.Write, "undoable belongs to effect write")
 	bad(len(e.Args) > maxArguments, "%d arguments, at most %d", len(e.Args), maxArguments)
@@ -165,6 +197,9 @@ func (e commandEntry) command() (Command, error) {
 		var err error
 		c.Time, err = time.ParseDuration(e.Time)
 		bad(err != nil || c.Time < time.Second || c.Time > time.Hour, "time %q is not between 1s and 1h", clip(e.Time, 40))
+	}
+	if known {
+		errs = append(errs, e.reach(effect))
 	}
 	errs = append(errs, c.schema(e.Args), c.program(e.Args))
 	return c, errors.Join(errs...)

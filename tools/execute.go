@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -106,8 +106,8 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 		Grants:    sandbox.Grants{Decision: strconv.FormatInt(p.Decision(), 10), Write: write},
 		Limits:    r.config.Limits,
 	}
-	if t.program != nil && len(g.Hosts) > 0 {
-		return sandbox.Spec{}, refused("network", strings.Join(g.Hosts, ", "), "none")
+	if err := t.reach(&s, g.Hosts); err != nil {
+		return sandbox.Spec{}, err
 	}
 	if t.program != nil {
 		if t.spec.Effect == agent.Pure { // what it returns is taken as computed: it sees no file of anybody's
@@ -118,14 +118,6 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 	}
 	if c.Tool == RunCommand {
 		s.Argv = []string{"/bin/sh", "-c", args["command"]}
-		s.Grants.Hosts = len(g.Hosts) > 0
-		for _, h := range g.Hosts {
-			rule, err := sandbox.ParseHostRule(h)
-			if err != nil {
-				return sandbox.Spec{}, refused("network", h, "hosts of the form host:port")
-			}
-			s.Network.Allow = append(s.Network.Allow, rule)
-		}
 		return s, nil
 	}
 	if s.Helper, err = image(); err != nil {
@@ -137,6 +129,27 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 		s.Limits.Time = helperTime
 	}
 	return s, nil
+}
+
+// reach gives the cell of a call the hosts that its decision grants. A tool that is not
+// known to reach them is refused.
+func (t tool) reach(s *sandbox.Spec, granted []string) error {
+	declared, open := t.reaches()
+	for _, h := range granted {
+		rule, err := sandbox.ParseHostRule(h)
+		if err != nil {
+			return refused("network", h, "hosts of the form host:port")
+		}
+		if !open && !slices.ContainsFunc(declared, func(d string) bool {
+			r, err := sandbox.ParseHostRule(d)
+			return err == nil && r.Host == rule.Host && r.Port == rule.Port
+		}) {
+			return refused("network", h, "a tool that does not declare it")
+		}
+		s.Network.Allow = append(s.Network.Allow, rule)
+	}
+	s.Grants.Hosts = len(granted) > 0
+	return nil
 }
 
 // profileOf translates a granted profile. What the sandbox does not know is refused.

@@ -130,6 +130,23 @@ func (r *Registry) Undoable(s agent.ToolSpec) bool {
 	return ok && t.program != nil && t.program.Undoable && t.spec.Digest() == s.Digest()
 }
 
+// Reaches says which hosts all calls of a tool reach, as its operator declared, and whether
+// single calls of it may be granted others: shell commands.
+func (r *Registry) Reaches(s agent.ToolSpec) (hosts []string, open bool) {
+	t, ok := r.tools[s.Name]
+	if !ok || t.spec.Digest() != s.Digest() {
+		return nil, false
+	}
+	return t.reaches()
+}
+
+func (t tool) reaches() (hosts []string, open bool) {
+	if t.program != nil {
+		return t.program.Hosts, false
+	}
+	return nil, t.spec.Name == RunCommand
+}
+
 // compile compiles the schema of a tool. It loads nothing: a reference to
 // another document is an error.
 func compile(s agent.ToolSpec) (*jsonschema.Schema, error) {
