@@ -49,15 +49,20 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := openSite(c, own...)
+	rules, err := runPolicies(c)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := askableHosts(c, rules)
+	if err != nil {
+		return nil, err
+	}
+	at, err := openSite(c, hosts, own...)
 	if err != nil {
 		return nil, err
 	}
 	k := &crew{site: at, limits: limits}
-	k.review = c.String("review")
-	if k.rules, err = runPolicies(c); err != nil {
-		return nil, errors.Join(err, k.Close())
-	}
+	k.review, k.rules = c.String("review"), rules
 	if err := k.load(c, t); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}

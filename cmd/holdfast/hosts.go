@@ -1,11 +1,16 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/safety/policy"
 	"github.com/holdfast-run/holdfast/sandbox"
+	"github.com/holdfast-run/holdfast/tools"
 )
 
 func allowHostFlag() cli.Flag {
@@ -14,6 +19,16 @@ func allowHostFlag() cli.Flag {
 
 func allowPrivateFlag() cli.Flag {
 	return &cli.StringSliceFlag{Name: "allow-private", Usage: "let the command reach `HOST:PORT`, also on this machine or a private network"}
+}
+
+// askHostFlags are those by which calls of a model may ask for hosts.
+func askHostFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringSliceFlag{Name: "allow-host", EnvVars: []string{"HOLDFAST_ALLOW_HOST"},
+			Usage: "let calls ask for `HOST:PORT`; which call gets it, you are asked, or a written rule says"},
+		&cli.StringSliceFlag{Name: "allow-private", EnvVars: []string{"HOLDFAST_ALLOW_PRIVATE"},
+			Usage: "as --allow-host, for `HOST:PORT` on this machine or a private network"},
+	}
 }
 
 // hostsOf returns the hosts that a command line allows; none where it has no such flag.
@@ -32,6 +47,23 @@ func hostsOf(c *cli.Context) ([]sandbox.HostRule, error) {
 	return rules, nil
 }
 
+// askableHosts are all that calls of a run may ask for: those of the command line and those
+// that rules of the user's own or the machine's name.
+func askableHosts(c *cli.Context, rules *policy.Set) ([]sandbox.HostRule, error) {
+	list, err := hostsOf(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range rules.Hosts() {
+		r, err := sandbox.ParseHostRule(text)
+		if err != nil {
+			return nil, &failure{exitUsage, fmt.Errorf("load policy: hosts: %q is not host:port", text), "see holdfast policy check"}
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
 // texts writes rules as a grant holds them.
 func texts(rules []sandbox.HostRule) []string {
 	var list []string
@@ -39,4 +71,51 @@ func texts(rules []sandbox.HostRule) []string {
 		list = append(list, r.String())
 	}
 	return list
+}
+
+// checkReach refuses tools that declare hosts which the user does not allow.
+func checkReach(own []tools.Command, allowed []sandbox.HostRule) error {
+	for _, k := range own {
+		for _, h := range k.Hosts {
+			if !policy.WithinHosts([]string{h}, texts(allowed)) {
+				return usage(fmt.Errorf("the tool %s needs %s, which is not allowed: give --allow-host %s, or do without the tool", k.Spec.Name, h, h))
+			}
+		}
+	}
+	return nil
+}
+
+// maxConns bounds the connections of one call that are shown.
+const maxConns = 8
+
+// connLines says what a call reached or tried to, from the account that its sandbox gave.
+func connLines(account *agent.Blob) []string {
+	if account == nil {
+		return nil
+	}
+	var a struct {
+		Conns   []sandbox.NetConn `json:"conns"`
+		Dropped int               `json:"conns_dropped"`
+	}
+	if json.Unmarshal([]byte(account.String()), &a) != nil {
+		return nil
+	}
+	var out []string
+	for _, n := range a.Conns[:min(len(a.Conns), maxConns)] {
+		s := inertLine(n.Host, 80)
+		if n.Port != 0 {
+			s += fmt.Sprintf(":%d", n.Port)
+		}
+		if s += "  " + inertLine(n.Verdict, 40); n.Addr != "" {
+			s += " at " + inertLine(n.Addr, 60)
+		}
+		if n.Up+n.Down > 0 {
+			s += fmt.Sprintf(", %d bytes out, %d in", n.Up, n.Down)
+		}
+		out = append(out, s)
+	}
+	if more := len(a.Conns) - len(out) + a.Dropped; more > 0 {
+		out = append(slices.Clip(out), fmt.Sprintf("and %s more", count(more, "connection")))
+	}
+	return out
 }

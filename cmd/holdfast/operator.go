@@ -41,10 +41,7 @@ func (m *operatorModel) Generate(context.Context, agent.Request) (agent.Turn, er
 const operatorAgent = "operator"
 
 // operatorJudge allows what the operator asked for on the command line.
-type operatorJudge struct {
-	write bool
-	hosts []string
-}
+type operatorJudge struct{ grant agent.Grant }
 
 var operatorVerdict = agent.Verdict{Outcome: agent.Allow, Label: agent.Benign, Reason: "the operator's own command"}
 
@@ -60,7 +57,7 @@ func (operatorJudge) Prompt(_ context.Context, _ agent.Generator, c agent.Conver
 // Call implements loop.Judge.
 func (j operatorJudge) Call(_ context.Context, _ agent.Generator, _ agent.Conversation, p agent.Proposal) (agent.Verdict, error) {
 	v := operatorVerdict
-	v.Grant.Write, v.Grant.Hosts = j.write, j.hosts
+	v.Grant = j.grant
 	return v, nil
 }
 

@@ -112,6 +112,9 @@ func (v *viewer) ended(b *agent.CallEnd) string {
 	if b.Out != nil {
 		s += "  " + inertLine(b.Out.String(), lineWidth)
 	}
+	for _, line := range connLines(b.Sandbox) {
+		s += "\nnetwork  " + line
+	}
 	if line := changedLine(b.Sandbox); line != "" {
 		s += "\nchanged  " + inertLine(line, 400)
 	}

@@ -58,35 +58,38 @@ func sandboxRun(c *cli.Context, t *terminal) error {
 	if !c.Args().Present() {
 		return usage(errors.New("no command to run"))
 	}
-	at, err := openSite(c)
+	hosts, err := hostsOf(c)
+	if err != nil {
+		return err
+	}
+	at, err := openSite(c, hosts)
 	if err != nil {
 		return err
 	}
 	defer at.Close()
 	command := quoteAll(c.Args().Slice())
-	return operate(c, t, at, command, &operatorModel{command: command})
+	return operate(c, t, at, command, &operatorModel{command: command}, agent.Grant{Write: c.Bool("write"), Hosts: texts(hosts)})
 }
 
-// operate carries out one call of the operator's as a run of its own. Its exit code is
-// the program's.
-func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorModel) error {
+// operate carries out one call of the operator's as a run of its own, with the grant that
+// the operator gave. Its exit code is the program's.
+func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorModel, g agent.Grant) error {
 	rec, err := at.begin(c)
 	if err != nil {
 		return err
 	}
 	defer rec.Close()
-	rules, err := hostsOf(c)
-	if err != nil {
-		return err
-	}
 	code, refused := exitInternal, ""
 	out, err := loop.Run(c.Context, loop.Config{
-		Model: m, Judge: operatorJudge{c.Bool("write"), texts(rules)},
+		Model: m, Judge: operatorJudge{g},
 		Executor: at.tools, Recorder: rec, Approver: &approver{t: t, mode: "never"},
 		Observe: func(e agent.Event) {
 			if b, ok := e.Body.(*agent.CallEnd); ok {
 				if b.Out != nil {
 					fmt.Fprintln(t.out, b.Out.String())
+				}
+				for _, line := range connLines(b.Sandbox) {
+					fmt.Fprintln(t.err, "network  "+line)
 				}
 				if line := changedLine(b.Sandbox); line != "" {
 					fmt.Fprintln(t.err, line)

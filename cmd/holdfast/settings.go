@@ -56,7 +56,7 @@ func engineFlags() []cli.Flag {
 
 // loopFlags are those of commands that run an agent.
 func loopFlags() []cli.Flag {
-	return []cli.Flag{
+	return append(askHostFlags(),
 		dirFlag(), ledgerFlag(), policyFlag(), toolsFlag(), reviewFlag(), guardFlag(),
 		&cli.StringFlag{Name: "ask", Value: "on-risk", EnvVars: []string{"HOLDFAST_ASK"},
 			Usage: "`WHEN` to ask a person: " + strings.Join(askModes, ", ") + " (never: what would be asked is denied)"},
@@ -65,7 +65,7 @@ func loopFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "max-time", Usage: "wall clock", DefaultText: loop.DefaultLimits.Time.String(), EnvVars: []string{"HOLDFAST_MAX_TIME"}},
 		&cli.Uint64Flag{Name: "seed", Usage: "of sampling", EnvVars: []string{"HOLDFAST_SEED"}},
 		&cli.Float64Flag{Name: "temp", Usage: "temperature of sampling; 0 is greedy", EnvVars: []string{"HOLDFAST_TEMP"}},
-	}
+	)
 }
 
 // limitsOf reads the limits of a run and checks its temperature, refusing negative ones.

@@ -13,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/safety/policy"
 	"github.com/holdfast-run/holdfast/tools"
 )
 
@@ -32,8 +33,10 @@ const toolsHelp = `A file of tools declares programs that the model may call, ea
         - {name: path, role: path, about: the file}
 
 run is the program and its arguments, {name} a value of the call, {{name}} the text itself; stdin is what the
-program reads. effect is pure, read, sensitive_read or write; the cell has no network, cannot write unless the
-call's own decision grants it, and sees no file of yours if the effect is pure. A role is target, content, selector, command, path or credential; an
+program reads. effect is pure, read, sensitive_read or write; the cell cannot write unless the call's own decision
+grants it, and sees no file of yours if the effect is pure. It has no network, unless the tool names hosts, such as
+hosts: [api.example.com:443], that you allow with --allow-host and the call's decision grants; its effect is then
+outward, irreversible or write. A role is target, content, selector, command, path or credential; an
 argument without one counts as directing the effect. An argument has a type (string, integer, number,
 boolean), and may have max, enum and optional. A tool may be trusted (its output is taken as yours),
 idempotent and undoable (it can itself take back what it writes), and may have a time.
@@ -67,12 +70,12 @@ func toolsCommand(t *terminal) *cli.Command {
 			{
 				Name: "call", Usage: "call one tool, judged by you and recorded", ArgsUsage: "NAME [ARGUMENTS]",
 				Description: "ARGUMENTS is one JSON object. The call runs in a cell as it would for a model, with the right to write\n" +
-					"the workspace only if --write gives it.\n\n" +
+					"the workspace only if --write gives it, and with the hosts that its tool declares and --allow-host allows.\n\n" +
 					"Examples:\n  holdfast tools call list_files '{\"path\":\".\"}'\n" +
 					"  holdfast tools call --tools tools.yaml word_count '{\"path\":\"notes.txt\"}'\n\n" +
 					"The exit code is the tool's own, or one of those below.",
 				CustomHelpTemplate: helpWithExits(exitUsage, exitSandbox, exitLedger, exitDigest, exitInterrupted),
-				Flags:              flags(dirFlag(), ledgerFlag(), &cli.BoolFlag{Name: "write", Usage: "let the call change the workspace"}),
+				Flags:              flags(dirFlag(), ledgerFlag(), &cli.BoolFlag{Name: "write", Usage: "let the call change the workspace"}, allowHostFlag(), allowPrivateFlag()),
 				Action:             func(c *cli.Context) error { return toolsCall(c, t) },
 			},
 			{
@@ -185,6 +188,9 @@ func gistOf(k tools.Command) string {
 	if k.Undoable {
 		s += "; it says it can take back what it writes"
 	}
+	if len(k.Hosts) > 0 {
+		s += "; it reaches " + inertLine(strings.Join(k.Hosts, ", "), 200)
+	}
 	return s
 }
 
@@ -280,6 +286,9 @@ func describeTool(k tools.Command) string {
 	if k.Stdin != "" {
 		fmt.Fprintf(&b, "  input    %s\n", inertLine(k.Stdin, 400))
 	}
+	if len(k.Hosts) > 0 {
+		fmt.Fprintf(&b, "  reaches  %s\n", inertLine(strings.Join(k.Hosts, ", "), 400))
+	}
 	for _, flag := range []struct {
 		on   bool
 		word string
@@ -307,7 +316,11 @@ func toolsCall(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	at, err := openSite(c, own...)
+	hosts, err := hostsOf(c)
+	if err != nil {
+		return err
+	}
+	at, err := openSite(c, hosts, own...)
 	if err != nil {
 		return err
 	}
@@ -316,7 +329,15 @@ func toolsCall(c *cli.Context, t *terminal) error {
 	if err := at.tools.Check(call); err != nil {
 		return usage(err)
 	}
-	return operate(c, t, at, name+" "+call.Args, &operatorModel{call: call})
+	g := agent.Grant{Write: c.Bool("write")}
+	for _, k := range own {
+		if k.Spec.Name == name {
+			for _, h := range k.Hosts {
+				g.Hosts = append(g.Hosts, policy.HostAsAllowed(h, texts(hosts)))
+			}
+		}
+	}
+	return operate(c, t, at, name+" "+call.Args, &operatorModel{call: call}, g)
 }
 
 // toolsTrust accepts every tool of a file, whatever was accepted before.

@@ -117,6 +117,7 @@ type workplace struct {
 	rules  *policy.Set // written rules, nil for the floor alone
 	review string      // how calls are reviewed, one of reviewModes; "" is reason
 	own    []tools.Command
+	hosts  []sandbox.HostRule // that calls may ask for
 }
 
 // standbyCells is how many cells wait for the next call: one each for reading and
@@ -129,8 +130,12 @@ func openWorkplace(ctx context.Context, dir string, own ...tools.Command) (*work
 	return openWorkplaceReaching(ctx, dir, nil, own...)
 }
 
-// openWorkplaceReaching is openWorkplace where calls may be granted some hosts.
+// openWorkplaceReaching is openWorkplace where calls may be granted some hosts. Tools that
+// declare others are refused.
 func openWorkplaceReaching(ctx context.Context, dir string, hosts []sandbox.HostRule, own ...tools.Command) (*workplace, error) {
+	if err := checkReach(own, hosts); err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, &failure{exitUsage, fmt.Errorf("open workspace: %w", err), "give a readable folder with -C DIR"}
@@ -146,7 +151,7 @@ func openWorkplaceReaching(ctx context.Context, dir string, hosts []sandbox.Host
 	if err != nil {
 		return nil, errors.Join(err, runner.Close(), root.Close())
 	}
-	return &workplace{runner: runner, tools: reg, root: root, own: own}, nil
+	return &workplace{runner: runner, tools: reg, root: root, own: own, hosts: hosts}, nil
 }
 
 func (w *workplace) Close() error { return errors.Join(w.runner.Close(), w.root.Close()) }
@@ -164,13 +169,10 @@ type site struct {
 	ledger *ledger.Ledger
 }
 
-// openSite opens workspace, ledger and sandbox as the flags say, from cheap to dear.
-func openSite(c *cli.Context, own ...tools.Command) (*site, error) {
+// openSite opens workspace, ledger and sandbox as the flags say, from cheap to dear. Calls
+// may be granted hosts of the list.
+func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*site, error) {
 	dir, err := workspaceOf(c)
-	if err != nil {
-		return nil, err
-	}
-	hosts, err := hostsOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +263,8 @@ func (s *site) Close() error { return errors.Join(s.workplace.Close(), s.ledger.
 
 // gate is the judge of a run on this workspace with this model.
 func (w *workplace) gate(m *loadedModel) (*safety.Gate, error) {
-	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules, Undoable: w.tools.Undoable}
+	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules, Undoable: w.tools.Undoable,
+		Hosts: texts(w.hosts), Reaches: w.tools.Reaches}
 	switch w.review {
 	case "logits":
 		o.Effects, o.Reads = review.Logits, review.Logits

@@ -147,6 +147,9 @@ func (w *writer) sum(q agent.Question) {
 			w.line("  asked by  rule %s: %s", plainName(v.Rule), Visible(v.Reason))
 		}
 	}
+	for _, h := range q.Grant.Hosts {
+		w.line("  network   could send what it sees to %s", Quote(h))
+	}
 	if q.Call != nil {
 		w.line("  grants    %s", Grant(q.Grant))
 		d := q.Call.Digest()
