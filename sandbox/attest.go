@@ -5,6 +5,7 @@ package sandbox
 import (
 	"crypto/sha256"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +15,7 @@ import (
 // answer with the plan. Process 1 was examined before, while the other process
 // was still on its way.
 func (c *cell) attest(report message) (Attestation, error) {
-	a := Attestation{CallID: c.spec.CallID, PID: report.pid, Init: c.init, Prepared: c.prepared, Degraded: degraded(c.facts)}
+	a := Attestation{CallID: c.spec.CallID, PID: report.pid, Init: c.watch, Prepared: c.prepared, Degraded: degraded(c.facts)}
 	pid := strconv.Itoa(report.pid)
 	status, err := statusOf(pid)
 	if err != nil {
@@ -175,6 +176,9 @@ func attestInit(pid int) (InitFact, error) {
 	if err != nil {
 		return InitFact{}, &AttestError{"init status", "a readable process", err.Error()}
 	}
+	if status["PPid"] != strconv.Itoa(os.Getpid()) {
+		return InitFact{}, &AttestError{"init PPid", "the runner", status["PPid"]}
+	}
 	for _, f := range []struct {
 		key  string
 		base int
@@ -200,7 +204,8 @@ func (a *Attestation) mounts(c *cell, pid string) error {
 		if t, err = readCellMounts(pid); err != nil {
 			return err
 		}
-		defer t.close()
+		c.table.close()
+		c.table = t
 	}
 	a.MountDigest, a.Mounts = t.digest, t.mounts
 	if err := compareMounts(a.Mounts, c.plan.want.mounts); err != nil {

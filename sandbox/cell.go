@@ -46,19 +46,19 @@ type cell struct {
 
 // vessel is what of a cell the kernel holds: its processes and the ways to them.
 type vessel struct {
-	proc             *os.Process
+	family
 	control, barrier *os.File
 	stdin            *os.File // nil once closed
 	stdout, stderr   *os.File
 	group            *cgroup.Group // nil where there are none
 	doors            []*os.File    // ways into it, until they are passed
 	layer            *os.File      // takes the changes to the workspace
-	init             InitFact      // process 1, once it supervises
+	watch            InitFact      // process 1, once it supervises
 	sockets          []*os.File    // what listens in it: for names, then for each port
 	gate             *netgate.Gate // nil where no host may be reached
 	report           message       // of the process that becomes the tool
 	denials          *denials      // nil where nothing is recorded
-	table            *cellMounts   // of a prepared cell, until it is released
+	table            *cellMounts   // read, and held until the cell is cleared away
 	prepared         bool          // before its call was known
 }
 
@@ -219,7 +219,7 @@ func (c *cell) start() error {
 		}
 		theirs = append(theirs, f)
 	}
-	c.proc, err = c.runner.launch(theirs)
+	c.stage, err = c.runner.launch(theirs)
 	if err != nil {
 		return fmt.Errorf("start stage: %w", err)
 	}
@@ -274,7 +274,9 @@ func (c *cell) stand(ctx context.Context) error {
 	// from here on it can but wait, obey and report, so what is true of it now
 	// stays true
 	var initErr error
-	c.init, initErr = attestInit(ready.pid)
+	if c.watch, initErr = attestInit(ready.pid); initErr == nil {
+		initErr = c.relieve(ready.pid)
+	}
 	// a failed step of the tool's side ends process 1 as well, and says more
 	c.report, err = c.expect(ctx, c.barrier, stage.MsgReport, deadline)
 	if err != nil {
@@ -328,7 +330,6 @@ func (c *cell) admit(ctx context.Context) error {
 // its call, which the stage compares with the one it has carried out.
 func (c *cell) release() error {
 	if c.prepared {
-		c.table.close()
 		return c.hand()
 	}
 	if _, err := c.barrier.Write([]byte{'G'}); err != nil {

@@ -11,7 +11,8 @@ import (
 )
 
 // cellMounts is that of a cell, as it was read, with the descriptor by which the
-// kernel tells whether it changed since. The descriptor holds on to the mounts.
+// kernel tells whether it changed since. The descriptor holds on to the mounts:
+// the kernel takes them down when it is closed, not while process 1 ends.
 type cellMounts struct {
 	fd     int
 	digest [32]byte

@@ -52,13 +52,16 @@ func (r *Runner) Ready() int {
 	return len(r.pool.ready)
 }
 
+// Cleared waits until nothing of r's cells is being closed.
+func (r *Runner) Cleared() { r.cleared() }
+
 // Waiting returns the processes of the cells that wait for a call.
 func (r *Runner) Waiting() []int {
 	r.pool.mu.Lock()
 	defer r.pool.mu.Unlock()
 	var list []int
 	for _, s := range r.pool.ready {
-		list = append(list, s.cell.proc.Pid, s.cell.init.PID, s.cell.report.pid)
+		list = append(list, s.cell.watch.PID, s.cell.report.pid)
 	}
 	return list
 }

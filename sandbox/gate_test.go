@@ -271,15 +271,15 @@ func TestNothingIsLeftOfGates(t *testing.T) {
 		}
 	}
 	once()
-	before := census(t)
+	before := census(t, r)
 	for range 20 {
 		once()
 	}
 	deadline := time.Now().Add(5 * time.Second)
-	for census(t) != before && time.Now().Before(deadline) {
+	for census(t, r) != before && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond) // the server of this test closes its ends in its own time
 	}
-	if after := census(t); after != before {
+	if after := census(t, r); after != before {
 		t.Errorf("before %s, after %s", before, after)
 	}
 }

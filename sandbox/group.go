@@ -56,7 +56,7 @@ func (c *cell) outOfMemory() bool {
 	if c.group != nil {
 		return c.group.Usage().Killed > 0
 	}
-	return overMemory(c.init.PID, c.plan.limits.Memory)
+	return overMemory(c.watch.PID, c.plan.limits.Memory)
 }
 
 // leaveGroup reads what the cell used and removes its group.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
 )
@@ -38,7 +39,7 @@ func (l *launcher) close() {
 // copy the runner's page tables, which may describe a model. The launcher is
 // given along as the last descriptor, which the stage closes first: while the
 // child puts its descriptors in order any other number may come to mean another
-// file.
+// file. The stage leads a process group, by which everything it starts is found.
 func (l launcher) start(args []string, given []*os.File) (*os.Process, error) {
 	program := "/proc/self/exe"
 	if l.small() {
@@ -46,5 +47,5 @@ func (l launcher) start(args []string, given []*os.File) (*os.Process, error) {
 		given = append(slices.Clip(given), l.file)
 	}
 	return os.StartProcess(program, append([]string{stage.Name}, args...),
-		&os.ProcAttr{Dir: "/", Env: []string{}, Files: given})
+		&os.ProcAttr{Dir: "/", Env: []string{}, Files: given, Sys: &syscall.SysProcAttr{Setpgid: true}})
 }

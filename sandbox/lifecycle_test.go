@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/sandbox"
+	"golang.org/x/sys/unix"
 )
 
 func owner(t *testing.T, p string) (uid, gid int) {
@@ -224,9 +225,9 @@ func TestNothingIsLeft(t *testing.T) {
 		}
 	}
 	runs(5)
-	before := census(t)
+	before := census(t, r)
 	runs(200)
-	if after := census(t); after != before {
+	if after := census(t, r); after != before {
 		t.Errorf("before %s, after %s", before, after)
 	}
 	if left := gone("sleep 64.5", 100*time.Millisecond); len(left) > 0 {
@@ -235,8 +236,11 @@ func TestNothingIsLeft(t *testing.T) {
 }
 
 // census counts what a leak would add to.
-func census(t *testing.T) string {
+func census(t *testing.T, runners ...*sandbox.Runner) string {
 	t.Helper()
+	for _, r := range runners {
+		r.Cleared()
+	}
 	fds, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
@@ -252,6 +256,36 @@ func census(t *testing.T) string {
 		children += len(bytes.Fields(b))
 	}
 	return fmt.Sprintf("%d descriptors, %d mounts, %d children", len(fds), bytes.Count(mounts, []byte("\n")), children)
+}
+
+// TestNoProcessOutlivesItsCall looks at the moment at which the call returns:
+// what the kernel takes down later is no process.
+func TestNoProcessOutlivesItsCall(t *testing.T) {
+	const marker = "sleep 66.5"
+	for name, c := range map[string]sandbox.Config{"InCellsOfTheirOwn": {}, "InPreparedCells": {Pool: 1}} {
+		t.Run(name, func(t *testing.T) {
+			r := open(t, c)
+			prepared := 0
+			for range 30 {
+				var a sandbox.Attestation
+				_, err := r.Run(t.Context(), sandbox.Spec{CallID: "x", Argv: []string{"/bin/sh", "-c", marker + "& (setsid " + marker + "&); exit 3"}},
+					&recorder{attested: func(got sandbox.Attestation) error { a = got; return nil }})
+				alive := []error{unix.Kill(a.PID, 0), unix.Kill(a.Init.PID, 0)}
+				if left := processes(marker); err != nil || len(left) > 0 || alive[0] != unix.ESRCH || alive[1] != unix.ESRCH {
+					t.Fatalf("%v: left %v; tool and process 1: %v", err, left, alive)
+				}
+				if a.Prepared {
+					prepared++
+				}
+				if c.Pool > 0 {
+					r.Ready()
+				}
+			}
+			if (prepared > 20) != (c.Pool > 0) {
+				t.Fatalf("control: %d cells were prepared", prepared)
+			}
+		})
+	}
 }
 
 func TestStageRefusesWithoutPlan(t *testing.T) {

@@ -41,7 +41,7 @@ func namespacesOf(pid string, names []string) (map[string]uint64, error) {
 // statusKeys are the lines of a status that matter here.
 var statusKeys = map[string]bool{"Uid": true, "Gid": true, "Threads": true, "CapInh": true,
 	"CapPrm": true, "CapEff": true, "CapBnd": true, "CapAmb": true, "NoNewPrivs": true,
-	"Seccomp": true, "Seccomp_filters": true, "Groups": true}
+	"Seccomp": true, "Seccomp_filters": true, "Groups": true, "PPid": true}
 
 // procBuffers hold what procfs says while it is read.
 var procBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}

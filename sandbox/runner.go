@@ -51,8 +51,24 @@ type Runner struct {
 	resolve func(context.Context, string) ([]netip.Addr, error)
 	// opened is called when a barrier was opened; set by tests only.
 	opened func()
+	// asides holds one for each cell whose remains are being closed.
+	asides chan struct{}
 	mu     sync.RWMutex // held for reading while a cell is started
 	closed bool
+}
+
+// later does f, which is done when Close returns, beside everything else, or at
+// once where much is being done so already.
+func (r *Runner) later(f func()) {
+	select {
+	case r.asides <- struct{}{}:
+		go func() {
+			f()
+			<-r.asides
+		}()
+	default:
+		f()
+	}
 }
 
 // New examines the machine and returns a Runner, or an *Error wrapping
@@ -139,7 +155,17 @@ func open(c Config) (*Runner, error) {
 	if err != nil {
 		l = launcher{}
 	}
-	return &Runner{setups: make(chan struct{}, max(4, 2*runtime.NumCPU())), facts: f, groups: groups, own: own, launcher: l, most: maxScan}, nil
+	return &Runner{asides: make(chan struct{}, 8), setups: make(chan struct{}, max(4, 2*runtime.NumCPU())), facts: f, groups: groups, own: own, launcher: l, most: maxScan}, nil
+}
+
+// cleared waits until nothing is being closed.
+func (r *Runner) cleared() {
+	for range cap(r.asides) {
+		r.asides <- struct{}{}
+	}
+	for range cap(r.asides) {
+		<-r.asides
+	}
 }
 
 // Close releases what the Runner holds. Running cells are not affected; new
@@ -150,6 +176,7 @@ func (r *Runner) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.closed = true
+	r.cleared()
 	r.idmaps.close()
 	r.launcher.close()
 	if r.groups != nil {

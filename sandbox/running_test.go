@@ -162,11 +162,11 @@ func TestNothingIsLeftOfRunningCells(t *testing.T) {
 		live.Wait()
 	}
 	once(true)
-	before := census(t)
+	before := census(t, r)
 	for i := range 20 {
 		once(i%2 == 0)
 	}
-	if after := census(t); after != before {
+	if after := census(t, r); after != before {
 		t.Errorf("before %s, after %s", before, after)
 	}
 }

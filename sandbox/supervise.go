@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/holdfast-run/holdfast/sandbox/internal/stage"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -137,22 +136,19 @@ func (c *cell) command(letter byte, wait time.Duration) bool {
 	}
 }
 
-// end removes whatever is left of the cell and fills in the result. Closing
-// the control channel makes both supervising processes end, and the end of
-// process 1 ends its namespace.
+// end ends whatever is left of the cell and fills in the result. Closing the
+// control channel makes process 1 end, and its end that of its namespace. When
+// end returns no process of the cell is left, and nobody can write to it or read
+// from it; what the kernel has to take down, and the runner to close, is cleared
+// away beside what comes next.
 func (c *cell) end() {
-	c.table.close()
 	c.closeGate()
 	if c.status == nil {
 		c.hangUp()
+		c.family.kill()
 	}
-	if c.proc != nil {
-		if c.status == nil && c.init.PID == 0 {
-			c.proc.Kill() // it may not listen yet
-		}
-		c.reap()
-	}
-	c.hangUp()
+	u, gone := c.reap()
+	c.result.Usage, c.result.Stuck = u, !gone
 	c.denials.close()
 	deadline := time.Now().Add(patience)
 	for _, f := range []*os.File{c.stdout, c.stderr} {
@@ -164,13 +160,17 @@ func (c *cell) end() {
 		c.stdin.Close()
 	}
 	c.drains.Wait()
-	for _, f := range []*os.File{c.stdout, c.stderr} {
-		if f != nil {
-			f.Close()
-		}
-	}
 	c.leaveGroup()
 	c.conclude()
+	v := c.vessel
+	c.runner.later(func() {
+		v.table.close()
+		for _, f := range []*os.File{v.control, v.barrier, v.stdout, v.stderr} {
+			if f != nil {
+				f.Close()
+			}
+		}
+	})
 }
 
 // hangUp closes the channels to the cell. Once the tool has ended by itself, its
@@ -181,47 +181,6 @@ func (c *cell) hangUp() {
 			f.Close()
 		}
 	}
-}
-
-// reap waits for the started process, which waits for the whole cell. A tool
-// that hangs in the kernel, on a dead network file system for instance, cannot
-// be killed; the call returns all the same and says so.
-func (c *cell) reap() {
-	if !c.gone(patience) {
-		c.proc.Kill()
-		if !c.gone(lastPatience) {
-			c.result.Stuck = true
-			go c.proc.Wait()
-			return
-		}
-	}
-	state, _ := c.proc.Wait()
-	c.account(state)
-}
-
-// gone waits until the started process has ended.
-func (c *cell) gone(wait time.Duration) bool {
-	ended := false
-	deadline := time.Now().Add(wait)
-	_ = c.proc.WithHandle(func(pidfd uintptr) {
-		for !ended && time.Now().Before(deadline) {
-			p := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
-			n, err := unix.Poll(p, int(time.Until(deadline).Milliseconds())+1)
-			ended = err == nil && n > 0
-		}
-	})
-	return ended
-}
-
-func (c *cell) account(state *os.ProcessState) {
-	if state == nil {
-		return
-	}
-	u := Usage{User: state.UserTime(), System: state.SystemTime()}
-	if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
-		u.MaxRSS = ru.Maxrss << 10
-	}
-	c.result.Usage = u
 }
 
 // conclude turns what is known of the end into exit code, signal and limit.

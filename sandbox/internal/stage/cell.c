@@ -302,13 +302,7 @@ static TEXT void run_phase(uint32_t phase) {
 	}
 }
 
-static TEXT long spawn(int *pidfd) {
-#if defined(__x86_64__)
-	return SYS(clone, CLONE_PIDFD | SIGCHLD_, 0, pidfd, 0, 0);
-#else
-	return SYS(clone, CLONE_PIDFD | SIGCHLD_, 0, pidfd, 0, 0);
-#endif
-}
+static TEXT long spawn(uint64_t flags, int *pidfd) { return SYS(clone, flags | SIGCHLD_, 0, pidfd, 0, 0); }
 
 /* Lets go of everything but the given descriptors, in ascending order. */
 static TEXT void keep_only(uint32_t a, uint32_t b) {
@@ -372,11 +366,8 @@ static TEXT void __attribute__((noreturn)) supervise_tool(long pid, long sigfd) 
 }
 
 static TEXT void __attribute__((noreturn)) init_process(void) {
-	long r = SYS(prctl, PR_SET_PDEATHSIG, SIGKILL_, 0, 0, 0);
-	if (r < 0)
-		fail(-1, 0, r);
 	/* slave would still let mounts of the host in */
-	r = SYS(mount, 0, w_root, 0, 0x4000 | 0x40000 /* MS_REC | MS_PRIVATE */, 0);
+	long r = SYS(mount, 0, w_root, 0, 0x4000 | 0x40000 /* MS_REC | MS_PRIVATE */, 0);
 	if (r < 0)
 		fail(-1, 0, r);
 	uint64_t chld = 1ull << (SIGCHLD_ - 1);
@@ -384,8 +375,7 @@ static TEXT void __attribute__((noreturn)) init_process(void) {
 	if (sigfd < 0)
 		fail(-1, 0, sigfd);
 	run_phase(1);
-	int pidfd = -1;
-	long pid = spawn(&pidfd);
+	long pid = spawn(0, 0);
 	if (pid < 0)
 		fail(-1, 0, pid);
 	if (pid == 0)
@@ -399,24 +389,16 @@ static TEXT void __attribute__((noreturn)) init_process(void) {
 	supervise_tool(pid, sigfd);
 }
 
-static TEXT void __attribute__((noreturn)) supervise_init(long pid, int pidfd) {
+/* Watches over process 1 until it can do so itself: while it builds, it hears
+ * nobody. When the runner hangs up or dies, process 1 is ended. A runner that has
+ * heard that process 1 supervises ends this process, which nobody needs then. */
+static TEXT void __attribute__((noreturn)) watch_init(long pid, int pidfd) {
 	struct pollfd p[2] = {{FD_CONTROL, 0, 0}, {pidfd, POLLIN, 0}};
-	for (;;) {
-		if (SYS(ppoll, p, 2, 0, 0, 8) <= 0)
-			continue;
-		if (p[1].revents) {
-			int status = 0;
-			SYS(wait4, pid, &status, 0, 0);
-			leave(status == 0 ? 0 : 125);
-		}
-		if (p[0].revents) {
-			/* its end is waited for: the runner, which waits for this process,
-			 * takes all of the cell for gone then */
-			SYS(kill, pid, SIGKILL_);
-			SYS(wait4, pid, 0, 0, 0);
-			leave(125);
-		}
-	}
+	while (SYS(ppoll, p, 2, 0, 0, 8) <= 0)
+		;
+	if (!p[1].revents)
+		SYS(kill, pid, SIGKILL_);
+	leave(125);
 }
 
 static TEXT void __attribute__((noreturn)) stage(void) {
@@ -438,8 +420,10 @@ static TEXT void __attribute__((noreturn)) stage(void) {
 	uint64_t all = ~0ull;
 	SYS(rt_sigprocmask, 2, &all, 0, 8);
 	run_phase(0);
+	/* process 1 becomes the runner's child, as this process is: the runner waits
+	 * for the end of the cell without anyone between */
 	int pidfd = -1;
-	long pid = spawn(&pidfd);
+	long pid = spawn(CLONE_PARENT | CLONE_PIDFD, &pidfd);
 	if (pid < 0)
 		fail(-1, 0, pid);
 	if (pid == 0)
@@ -448,7 +432,7 @@ static TEXT void __attribute__((noreturn)) stage(void) {
 	r = lock_supervisor();
 	if (r < 0)
 		fail(-1, 0, r);
-	supervise_init(pid, pidfd);
+	watch_init(pid, pidfd);
 }
 
 /* Holds a new user namespace open while the runner, as root, writes its maps
