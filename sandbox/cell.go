@@ -233,6 +233,9 @@ func (c *cell) pass(p passed) (*os.File, error) {
 		c.doors[p.door-1] = nil
 		return f, nil
 	}
+	if p.secret > 0 {
+		return c.spec.Secrets[p.secret-1].pass()
+	}
 	if p.source == "" {
 		fd, err := unix.FcntlInt(uintptr(c.spec.Helper.fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {

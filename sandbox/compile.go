@@ -42,6 +42,7 @@ func checkSpec(s Spec, limits Limits, f Facts) error {
 		func() error { return checkEnv(s, f) },
 		func() error { return checkWorkspace(s, f) },
 		func() error { return checkNetwork(s, f) },
+		func() error { return checkSecrets(s) },
 		func() error {
 			if s.Profile == Strict && !f.Notify && !s.probe {
 				return &RefusedError{denialLayerName, "a record of denied system calls, for Strict", "none on this machine"}

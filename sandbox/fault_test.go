@@ -132,7 +132,8 @@ func laden(t *testing.T) (sandbox.Spec, func() bool) {
 		t.Fatal(err)
 	}
 	s.Mounts = []sandbox.Mount{{Source: realDir(t), Target: "/opt/tree", Exec: true}, {Source: file, Target: "/opt/file"}}
-	s.Profile, s.Grants = sandbox.Strict, sandbox.Grants{Decision: "d", Write: true, Hosts: true}
+	s.Profile, s.Grants = sandbox.Strict, sandbox.Grants{Decision: "d", Write: true, Hosts: true, Secrets: true}
+	s.Secrets = []sandbox.Secret{{Name: "token", Value: []byte("x")}}
 	s.Network.Allow = ladenHosts
 	s.Dir, s.Stdin = sandbox.WorkDir, []byte("in")
 	s.Helper, s.Argv = im, []string{victim, "leave", "ran"}

@@ -48,9 +48,10 @@ type wantMount struct {
 }
 
 // passed is a descriptor the stage is given besides its own: a way into a
-// control group, a detached mount of a source, or the helper image.
+// control group, a detached mount of a source, a secret, or the helper image.
 type passed struct {
 	source string // "" for the helper
+	secret int    // 1 and up for those of the call
 	attr   uint64
 	door   int // 1 and up for the files through which control groups are entered
 }

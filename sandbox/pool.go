@@ -87,7 +87,7 @@ func (c *cell) key() poolKey {
 // obtain makes c stand: by a cell that is ready for it, or by building one.
 func (c *cell) obtain(ctx context.Context) error {
 	p := c.runner.pool
-	if p == nil {
+	if p == nil || len(c.spec.Secrets) > 0 { // no cell waits with a secret in it
 		return c.build(ctx)
 	}
 	c.kind = c.key()
@@ -247,7 +247,7 @@ func (p *pool) end(s *standby) {
 // renew prepares a cell like the one that c used, and, if c changed its
 // workspace, others in place of those that have it mounted.
 func (p *pool) renew(c *cell) {
-	if p == nil {
+	if p == nil || len(c.spec.Secrets) > 0 {
 		return
 	}
 	p.mu.Lock()

@@ -28,6 +28,7 @@ type PlanRecord struct {
 	Profile  Profile
 	Decision string     // from Grants
 	Hosts    []HostRule // that may be reached; the plan has their ports alone
+	Secrets  []string   // names of those that are given
 	Plan     []byte     // encoded; see Plan.Bytes
 	Digest   [32]byte   // of Plan
 	Argv     []string

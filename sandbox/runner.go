@@ -220,6 +220,7 @@ func (r *Runner) run(ctx context.Context, s Spec, rec Recorder, live *Running) (
 	}
 	begin := time.Now()
 	s.Network.Allow = slices.Clone(s.Network.Allow) // of its own until the end
+	s.Secrets = slices.Clone(s.Secrets)
 	f, err := r.approve(s)
 	if err != nil {
 		return Result{}, &Error{Op: "approve sources", Err: err}
@@ -231,7 +232,7 @@ func (r *Runner) run(ctx context.Context, s Spec, rec Recorder, live *Running) (
 	if r.rewrite != nil {
 		p = p.holding(r.rewrite(p.bytes))
 	}
-	record := PlanRecord{CallID: s.CallID, Profile: s.Profile, Decision: s.Grants.Decision, Hosts: s.Network.Allow, Plan: p.bytes,
+	record := PlanRecord{CallID: s.CallID, Profile: s.Profile, Decision: s.Grants.Decision, Hosts: s.Network.Allow, Secrets: secretNames(s.Secrets), Plan: p.bytes,
 		Digest: p.Digest(), Argv: s.Argv, Stdin: sha256.Sum256(s.Stdin), Facts: f, Degraded: degraded(f)}
 	if s.Helper != nil {
 		record.Helper = s.Helper.Digest()

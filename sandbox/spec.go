@@ -38,16 +38,25 @@ type Workspace struct {
 
 // Grants widens Strict for one call, by decision. The zero value grants nothing.
 type Grants struct {
-	Decision string // identity of the committed decision; required with Write and Hosts
+	Decision string // identity of the committed decision; required with the others
 	Write    bool   // the workspace may be writable under Strict
 	Hosts    bool   // the hosts of Spec.Network may be reached under Strict
+	Secrets  bool   // Spec.Secrets may be given under Strict
+}
+
+// Secret is a file in [SecretDir] that the tool alone can read. Its name is in the
+// records, its value in none, nor how long it is.
+type Secret struct {
+	Name  string // small letters, digits and . _ -, at most 64
+	Value []byte // at most 64 KiB
 }
 
 // Paths inside every cell.
 const (
-	WorkDir = "/work"       // the workspace
-	HomeDir = "/home/agent" // HOME, an empty tmpfs
-	TempDir = "/tmp"        // TMPDIR, an empty tmpfs
+	WorkDir   = "/work"        // the workspace
+	HomeDir   = "/home/agent"  // HOME, an empty tmpfs
+	TempDir   = "/tmp"         // TMPDIR, an empty tmpfs
+	SecretDir = "/run/secrets" // a file for each secret, where there are any
 )
 
 // Spec describes one call. The zero Spec runs nothing and allows nothing.
@@ -75,6 +84,7 @@ type Spec struct {
 	Helper *Image
 
 	Network NetPolicy // the zero value is no network
+	Secrets []Secret  // files in SecretDir
 	Limits  Limits    // zero fields take the defaults
 
 	// probe makes the cell of the runner's own proof, which tries a layer over

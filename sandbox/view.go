@@ -46,7 +46,7 @@ func (b *builder) view(s Spec, f Facts, l Limits) error {
 		// while the full proc of the host is still in view
 		b.add(op{code: stage.PIDMax, phase: 1, a: uint32(max(l.Processes+64, 301))})
 	}
-	b.add(op{code: stage.Root, phase: 1, x: [3]uint64{rootSize, rootInodes}})
+	b.add(op{code: stage.Root, phase: 1, x: [3]uint64{rootSize + secretSize(s), rootInodes}})
 	b.expect("/", "tmpfs", attrTree, false)
 	v := &layout{b: b, made: map[string]bool{"/": true}}
 	v.system(f, s.Network.on())
@@ -57,7 +57,8 @@ func (b *builder) view(s Spec, f Facts, l Limits) error {
 	v.dir("/proc")
 	b.add(op{code: stage.Proc, phase: 1, text: "proc"})
 	b.expect("/proc", "proc", attrTree|attrNoExec, false)
-	v.points = append(v.points, "/proc", WorkDir, lowerDir, layerDir)
+	v.points = append(v.points, "/proc", WorkDir, lowerDir, layerDir, SecretDir)
+	v.secrets(s.Secrets)
 	if err := v.mounts(slices.Concat(f.Config.ToolTrees, s.Mounts), f); err != nil {
 		return err
 	}

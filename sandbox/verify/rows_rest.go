@@ -51,12 +51,16 @@ func leakRows() []Row {
 				}
 				return nil
 			}},
-		{ID: "IL06", Try: "data of an earlier call", Expect: "none", Layers: "N M",
+		{ID: "IL06", Try: "data and secrets of an earlier call", Expect: "none", Layers: "N M",
 			test: func(b *bench) error {
-				if err := b.expect(b.writing(), want{do("put", "/tmp/x", secret), "ok"}, want{do("put", "/dev/shm/x", secret), "ok"}); err != nil {
+				file := sandbox.SecretDir + "/token"
+				s := b.writing()
+				s.Secrets = []sandbox.Secret{{Name: "token", Value: []byte(secret)}}
+				if err := b.expect(s, want{do("put", "/tmp/x", secret), "ok"}, want{do("put", "/dev/shm/x", secret), "ok"},
+					want{do("read", file), "ok"}); err != nil {
 					return err
 				}
-				return b.expect(b.writing(), want{do("read", "/tmp/x", "/dev/shm/x"), gone})
+				return b.expect(b.writing(), want{do("read", "/tmp/x", "/dev/shm/x", file), gone})
 			}},
 		{ID: "IL07", Try: "timing, caches, shared cores", Expect: "remains", Layers: "-", Untested: "no software on a shared processor prevents it; see docs/decisions/0006"},
 		{ID: "IL08", Try: "learn paths or policy from what is denied", Expect: "a fixed line", Layers: "A",

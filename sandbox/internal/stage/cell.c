@@ -230,6 +230,8 @@ static TEXT long carry_out(const struct op *o) {
 		return op_symlink(text(o), ref(o));
 	case OP_FILE:
 		return op_file(o, text(o), ref(o), o->x[3] & 0xffffffffu);
+	case OP_SECRET:
+		return op_secret(o, text(o));
 	case OP_TREE:
 		return op_tree(o, text(o), ref(o));
 	case OP_TMPFS:

@@ -17,6 +17,7 @@ static uint8_t rules[OP_LAST + 1] DATA = {
     [OP_MKDIR] = 2,
     [OP_SYMLINK] = 2,
     [OP_FILE] = 2,
+    [OP_SECRET] = 2,
     [OP_TREE] = 2,
     [OP_TMPFS] = 2,
     [OP_OVERLAY] = 2,
@@ -72,7 +73,8 @@ static TEXT int op_ok(const struct header *h, const struct op *o, const char *bl
 	if (o->flags & ~(PHASE_MASK | FLAG_FD | FLAG_UPPER | FLAG_NOTIFY | FLAG_FAIL))
 		return 0;
 	if ((o->flags & FLAG_FD) &&
-	    (o->a >= h->nfds || (o->code != OP_TREE && o->code != OP_EXEC && o->code != OP_BARRIER && o->code != OP_JOIN)))
+	    (o->a >= h->nfds || (o->code != OP_TREE && o->code != OP_EXEC && o->code != OP_BARRIER && o->code != OP_JOIN &&
+				 o->code != OP_SECRET)))
 		return 0;
 	if ((o->flags & FLAG_UPPER) && o->code != OP_OVERLAY)
 		return 0;
@@ -80,7 +82,7 @@ static TEXT int op_ok(const struct header *h, const struct op *o, const char *bl
 		return 0;
 	if (o->code == OP_LISTEN && (o->a == 0 || o->a > 65535 || o->b > 1))
 		return 0;
-	if (o->code == OP_JOIN && !(o->flags & FLAG_FD))
+	if ((o->code == OP_JOIN || o->code == OP_SECRET) && !(o->flags & FLAG_FD))
 		return 0;
 	if (!text_ok(blob, h->blob, o->off, o->len))
 		return 0;

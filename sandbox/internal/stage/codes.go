@@ -10,6 +10,7 @@ const (
 	MaxBlob    = 8 << 20
 	MaxFDs     = 32
 	MaxArgs    = 4096
+	MaxSecret  = 64 << 10
 )
 
 // Code names one operation of a plan.
@@ -50,6 +51,7 @@ const (
 	Bounds   Code = 35
 	Nice     Code = 36
 	Join     Code = 37
+	Secret   Code = 38
 )
 
 var names = map[Code]string{
@@ -59,7 +61,7 @@ var names = map[Code]string{
 	Seccomp: "SECCOMP", Report: "REPORT", Exec: "EXEC", SetID: "SETID", Umask: "UMASK", Chdir: "CHDIR",
 	Bounds: "BOUNDS", Landlock: "LANDLOCK", Nice: "NICE",
 	TimeNS: "TIMENS", Overlay: "OVERLAY", Join: "JOIN", Barrier: "BARRIER",
-	Lo: "LO", Route: "ROUTE", Listen: "LISTEN",
+	Lo: "LO", Route: "ROUTE", Listen: "LISTEN", Secret: "SECRET",
 }
 
 // String returns the name used in errors, "stage" for no operation.

@@ -129,6 +129,31 @@ static TEXT long op_file(const struct op *o, const char *path, const char *conte
 	return r;
 }
 
+/* a: the passed descriptor of a memory file, whose content only the tool's user may
+ * read. The plan does not hold it, nor how long it is. */
+static TEXT long op_secret(const struct op *o, const char *path) {
+	struct open_how how = {
+	    .flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+	    .mode = 0400,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = SYS(openat2, rootfd, path, &how, sizeof how);
+	if (fd < 0)
+		return fd;
+	char b[1024];
+	long r, at = 0;
+	while ((r = SYS(pread64, FD_EXTRA + o->a, b, sizeof b, at)) > 0) {
+		at += r;
+		if (at > PLAN_MAX_SECRET || SYS(write, fd, b, r) != r) {
+			r = -28;
+			break;
+		}
+	}
+	memset(b, 0, sizeof b);
+	SYS(close, fd);
+	return r;
+}
+
 /* Compares what was opened with what was approved. */
 static TEXT long same_inode(long fd, uint64_t dev, uint64_t ino) {
 	struct statx st;

@@ -11,6 +11,7 @@
 #define PLAN_MAX_BLOB (8u << 20)
 #define PLAN_MAX_FDS 32u
 #define PLAN_MAX_ARGS 4096u
+#define PLAN_MAX_SECRET (64u << 10)
 
 struct header {
 	uint64_t magic;
@@ -63,7 +64,8 @@ enum code {
 	OP_BOUNDS = 35,
 	OP_NICE = 36,
 	OP_JOIN = 37,
-	OP_LAST = 37
+	OP_SECRET = 38,
+	OP_LAST = 38
 };
 
 #define PHASE_MASK 3u          /* flags: 0, 1 or 2, the process that acts */
