@@ -5,6 +5,7 @@ package sandbox
 import (
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -17,9 +18,12 @@ import (
 func (c *cell) attest(report message) (Attestation, error) {
 	a := Attestation{CallID: c.spec.CallID, PID: report.pid, Init: c.watch, Prepared: c.prepared, Degraded: degraded(c.facts)}
 	pid := strconv.Itoa(report.pid)
-	status, err := statusOf(pid)
-	if err != nil {
-		return a, &AttestError{"status", "a readable process", err.Error()}
+	status := c.now
+	if status == nil {
+		var err error
+		if status, err = c.asked.status.read(); err != nil {
+			return a, &AttestError{"status", "a readable process", err.Error()}
+		}
 	}
 	if err := a.fill(status); err != nil {
 		return a, err
@@ -148,23 +152,16 @@ func (a *Attestation) check(c *cell) error {
 // runner that may inspect the process; else the stage's own word is taken, and
 // marked as such.
 func (a *Attestation) namespaces(c *cell, report message) error {
-	a.NamespacesBy = "kernel"
-	names := nsNames
-	if c.facts.TimeNS {
-		names = append(slices.Clone(nsNames), "time")
-	}
-	seen, err := namespacesOf(strconv.Itoa(report.pid), names)
-	if err != nil {
-		a.NamespacesBy, names = "stage", nsNames
-		seen = map[string]uint64{}
+	a.NamespacesBy, a.Namespaces = "kernel", c.spaces
+	if c.spaces == nil {
+		a.NamespacesBy, a.Namespaces = "stage", map[string]uint64{}
 		for i, n := range nsNames {
-			seen[n] = report.data[i]
+			a.Namespaces[n] = report.data[i]
 		}
 	}
-	a.Namespaces = seen
-	for _, n := range names {
-		if seen[n] == 0 || seen[n] == c.runner.own[n] {
-			return &AttestError{"namespace " + n, "one of its own", strconv.FormatUint(seen[n], 10)}
+	for _, n := range slices.Sorted(maps.Keys(a.Namespaces)) {
+		if id := a.Namespaces[n]; id == 0 || id == c.runner.own[n] {
+			return &AttestError{"namespace " + n, "one of its own", strconv.FormatUint(id, 10)}
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -58,8 +59,22 @@ type vessel struct {
 	gate             *netgate.Gate // nil where no host may be reached
 	report           message       // of the process that becomes the tool
 	denials          *denials      // nil where nothing is recorded
-	table            *cellMounts   // read, and held until the cell is cleared away
-	prepared         bool          // before its call was known
+	asked
+	prepared bool // before its call was known
+}
+
+// asked is what the kernel says of the process that becomes the tool, and where
+// it says so. It is held until the cell is cleared away.
+type asked struct {
+	status *statusFile
+	now    map[string]string // what the status said when a prepared cell was taken
+	spaces map[string]uint64 // its namespaces; nil where the kernel does not show them
+	table  *cellMounts       // of a prepared cell, until it changes
+}
+
+func (a *asked) close() {
+	a.status.close()
+	a.table.close()
 }
 
 // run carries the cell from plan to record. Whatever happens, nothing of it is
@@ -288,10 +303,32 @@ func (c *cell) stand(ctx context.Context) error {
 	if err := c.listen(c.report.fd); err != nil {
 		return err
 	}
-	if initErr == nil && c.prepared {
-		c.table, initErr = readCellMounts(strconv.Itoa(c.report.pid))
+	if initErr != nil {
+		return initErr
 	}
-	return initErr
+	return c.inspect()
+}
+
+// inspect asks the kernel about the process at the barrier what can be asked
+// early: its filter denies every call by which it could change namespaces, and
+// that it has that filter is asked later, as are changes of its mounts.
+func (c *cell) inspect() error {
+	var err error
+	if c.asked.status, err = openStatus(c.report.pid); err != nil {
+		return &AttestError{"status", "a readable process", err.Error()}
+	}
+	names := nsNames
+	if c.facts.TimeNS {
+		names = append(slices.Clone(nsNames), "time")
+	}
+	if c.spaces, err = namespacesOf(strconv.Itoa(c.report.pid), names); err != nil {
+		c.spaces = nil
+	}
+	if c.prepared {
+		c.table, err = readCellMounts(strconv.Itoa(c.report.pid))
+		return err
+	}
+	return nil
 }
 
 // admit compares the cell with the plan, has that recorded, and lets the tool

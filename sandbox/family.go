@@ -32,6 +32,14 @@ func (f *family) relieve(pid int) error {
 	return nil
 }
 
+// stopped reports whether process 1 is, which nobody but another program of the
+// same user can have done.
+func (f *family) stopped() bool {
+	var what unix.Siginfo
+	err := unix.Waitid(unix.P_PIDFD, f.init, &what, unix.WSTOPPED|unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err != nil || what.Signo != 0
+}
+
 // kill ends process 1 and with it the cell. The stage is not waited for yet, so
 // that its number, which is that of the group, means nobody else.
 func (f *family) kill() {

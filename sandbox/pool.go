@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -200,9 +201,19 @@ func (p *pool) moved() bool {
 }
 
 // waiting reports whether nothing has happened to a prepared cell: it has said
-// nothing more, and its processes are there.
+// nothing more, its processes are there, and nobody has stopped one. What the
+// status of the process that becomes the tool says now is kept for its
+// attestation.
 func (c *cell) waiting() bool {
-	return quiet(c.control) && quiet(c.barrier)
+	if !quiet(c.control) || !quiet(c.barrier) || c.stopped() {
+		return false
+	}
+	now, err := c.asked.status.read()
+	if err != nil || strings.ContainsAny(now["State"][:min(1, len(now["State"]))], "TtZX") {
+		return false
+	}
+	c.now = now
+	return true
 }
 
 // quiet reports whether there is nothing to receive, not even the end.

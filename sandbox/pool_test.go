@@ -151,6 +151,37 @@ func TestDeadPreparedCellIsNotUsed(t *testing.T) {
 	}
 }
 
+// TestStoppedPreparedCellIsNotUsed: whoever may send signals to it cannot make a
+// call wait.
+func TestStoppedPreparedCellIsNotUsed(t *testing.T) {
+	for i, who := range []string{"Process1", "TheOneThatBecomesTheTool"} {
+		t.Run(who, func(t *testing.T) {
+			r := open(t, sandbox.Config{Pool: 1})
+			called(t, r, sandbox.Spec{}, "true")
+			r.Ready()
+			pids := r.Waiting()
+			if err := unix.Kill(pids[i], unix.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			for state := ""; !strings.HasPrefix(state, "T"); {
+				b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pids[i]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, state, _ = strings.Cut(string(b), ") ")
+			}
+			s := sandbox.Spec{Limits: sandbox.Limits{Time: 20 * time.Second}}
+			if res, a := called(t, r, s, "echo ran"); a.Prepared || out(res) != "ran\n" || res.Timings.Finished > 10*time.Second {
+				t.Errorf("prepared %v, %q after %v", a.Prepared, out(res), res.Timings.Finished)
+			}
+			r.Ready()
+			if left := vanish(pids, 0); len(left) > 0 {
+				t.Errorf("left %v", left)
+			}
+		})
+	}
+}
+
 func TestEveryStepFailsClosedInPreparedCells(t *testing.T) {
 	everyStepFailsClosed(t, open(t, sandbox.Config{PoolAlways: true}), trace, map[stage.Code]bool{})
 }

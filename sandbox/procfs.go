@@ -41,7 +41,7 @@ func namespacesOf(pid string, names []string) (map[string]uint64, error) {
 // statusKeys are the lines of a status that matter here.
 var statusKeys = map[string]bool{"Uid": true, "Gid": true, "Threads": true, "CapInh": true,
 	"CapPrm": true, "CapEff": true, "CapBnd": true, "CapAmb": true, "NoNewPrivs": true,
-	"Seccomp": true, "Seccomp_filters": true, "Groups": true, "PPid": true}
+	"Seccomp": true, "Seccomp_filters": true, "Groups": true, "PPid": true, "State": true}
 
 // procBuffers hold what procfs says while it is read.
 var procBuffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
@@ -81,12 +81,52 @@ func readAll(fd int) ([]byte, error) {
 	}
 }
 
+// statusFile is /proc/<pid>/status, held open: it is that of one process, whatever
+// becomes of its number.
+type statusFile struct{ fd int }
+
+func openStatus(pid int) (*statusFile, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &statusFile{fd}, nil
+}
+
+// read reads the status as it is now, as keys and values. Of a process that is
+// gone there is none.
+func (s *statusFile) read() (map[string]string, error) {
+	buf := procBuffers.Get().(*[]byte)
+	defer procBuffers.Put(buf)
+	for {
+		n, err := unix.Pread(s.fd, *buf, 0) // far longer than any
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		return parseStatus((*buf)[:n]), nil
+	}
+}
+
+// close lets go of the file. A nil statusFile has none.
+func (s *statusFile) close() {
+	if s != nil {
+		unix.Close(s.fd)
+	}
+}
+
 // statusOf reads /proc/<pid>/status as keys and values.
 func statusOf(pid string) (map[string]string, error) {
 	b, err := readProc("/proc/" + pid + "/status")
 	if err != nil {
 		return nil, err
 	}
+	return parseStatus(b), nil
+}
+
+func parseStatus(b []byte) map[string]string {
 	m := make(map[string]string, 16)
 	for line := range bytes.Lines(b) {
 		k, v, ok := bytes.Cut(line, []byte(":"))
@@ -94,5 +134,5 @@ func statusOf(pid string) (map[string]string, error) {
 			m[string(k)] = string(bytes.TrimSpace(v))
 		}
 	}
-	return m, nil
+	return m
 }

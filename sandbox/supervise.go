@@ -164,7 +164,7 @@ func (c *cell) end() {
 	c.conclude()
 	v := c.vessel
 	c.runner.later(func() {
-		v.table.close()
+		v.asked.close()
 		for _, f := range []*os.File{v.control, v.barrier, v.stdout, v.stderr} {
 			if f != nil {
 				f.Close()
