@@ -15,6 +15,7 @@ var (
 	ErrNotFound = errors.New("no such model")
 	ErrFormat   = errors.New("not a usable GGUF file")
 	ErrDigest   = errors.New("digest does not match")
+	ErrName     = errors.New("cannot be the name of a model")
 )
 
 // Error is a failed operation on a model. It wraps Err.

@@ -1,6 +1,8 @@
 package models
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +75,22 @@ func (s Store) Find(name string) (Location, error) {
 			return Location{Name: word, Path: p}, nil
 		}
 	}
-	return Location{}, &Error{Op: "find model " + quote(name), Hint: notFoundHint, Err: ErrNotFound}
+	return Location{}, notFound(name)
+}
+
+// notFound says why a name stands for no model, with what lies there instead in the hint.
+func notFound(name string) error {
+	e := &Error{Op: "find model " + quote(name), Hint: notFoundHint, Err: ErrNotFound}
+	switch st, err := os.Stat(name); {
+	case errors.Is(err, fs.ErrPermission):
+		e.Err, e.Hint = cause(err), "this user may not look there"
+	case err != nil:
+	case st.IsDir():
+		e.Hint = "that is a folder: name one of the files in it"
+	case st.Mode().IsRegular(): // and a name without a path is one of the store
+		e.Hint = "there is a file of that name here: name it by its path, as ./" + strings.Trim(quote(name), `"`)
+	}
+	return e
 }
 
 const suffix = ".gguf"

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/holdfast-run/holdfast/models"
@@ -166,5 +167,29 @@ func TestImport(t *testing.T) {
 	}
 	if _, _, err := (models.Store{}).Import(ctx, src, "", "", nil); err == nil {
 		t.Error("imported into no store")
+	}
+}
+
+// TestFindSaysWhatIsThere names what lies in the place of a model.
+func TestFindSaysWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write(t, filepath.Join(dir, "server.conf"), "port: 1")
+	s := models.Store{Dir: filepath.Join(dir, "store")}
+	for name, hint := range map[string]string{
+		"server.conf": "name it by its path, as ./server.conf",
+		"store/":      "holdfast models ls",
+		dir:           "that is a folder",
+		"none":        "holdfast models ls",
+	} {
+		_, err := s.Find(name)
+		var e *models.Error
+		if !errors.As(err, &e) || !errors.Is(err, models.ErrNotFound) || !strings.Contains(e.Hint, hint) {
+			t.Errorf("Find(%q) gives %v, %+v; want the hint %q", name, err, e, hint)
+		}
+	}
+	src := write(t, filepath.Join(dir, "tiny.gguf"), string(good()))
+	if _, _, err := s.Import(t.Context(), src, "../x", "", nil); !errors.Is(err, models.ErrName) {
+		t.Errorf("Import as ../x gives %v", err)
 	}
 }

@@ -73,7 +73,7 @@ func (s Store) Import(ctx context.Context, from, name, want string, progress fun
 		name = strings.TrimSuffix(filepath.Base(src.Name), suffix)
 	}
 	if err := s.checkName(name); err != nil {
-		return Location{}, "", &Error{Op: op, Hint: "give it another name", Err: err}
+		return Location{}, "", &Error{Op: op, Hint: "give it a name of letters, digits and . _ + : -", Err: err}
 	}
 	if _, err := os.Lstat(s.nameFile(name)); err == nil || regular(filepath.Join(s.Dir, name+suffix)) {
 		return Location{}, "", &Error{Op: op, Hint: "give it another name, or remove the old one", Err: ErrExists}
@@ -81,6 +81,9 @@ func (s Store) Import(ctx context.Context, from, name, want string, progress fun
 	digest, err := s.take(ctx, src, name, want, progress)
 	if errors.Is(err, ErrExists) {
 		return Location{}, "", &Error{Op: op, Hint: "give it another name, or remove the old one", Err: err}
+	}
+	if errors.Is(err, ErrFormat) {
+		return Location{}, "", &Error{Op: op, Hint: formatHint, Err: err}
 	}
 	if err != nil {
 		return Location{}, "", &Error{Op: op, Err: cause(err)}
@@ -309,11 +312,11 @@ func (s Store) checkName(name string) error {
 	for i, c := range name {
 		plain := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("._+:-", c)
 		if !plain || i == 0 && (c == '.' || c == '-') {
-			return fmt.Errorf("%s cannot be the name of a model", quote(name))
+			return fmt.Errorf("%s %w", quote(name), ErrName)
 		}
 	}
 	if name == "" || name == ReferenceName || len(name) > 200 || strings.HasPrefix(name, ollamaPrefix) || strings.HasPrefix(name, "openai:") {
-		return fmt.Errorf("%s cannot be the name of a model", quote(name))
+		return fmt.Errorf("%s %w", quote(name), ErrName)
 	}
 	return nil
 }
