@@ -25,7 +25,7 @@ func approvalsCommand(t *terminal) *cli.Command {
 				Name: "ls", Usage: "list the open questions, oldest first",
 				Description:        "Each is shown in full with its mark, which an answer must name.\n\nExample:\n  holdfast approvals ls",
 				CustomHelpTemplate: helpWithExits(exitDone, exitLedger),
-				Flags:              []cli.Flag{ledgerFlag(), &cli.BoolFlag{Name: "json", Usage: "as JSON lines"}},
+				Flags:              []cli.Flag{ledgerFlag(), jsonFlag()},
 				Action:             func(c *cli.Context) error { return approvalsList(c, t) },
 			},
 			{
@@ -138,18 +138,12 @@ func approvalsList(c *cli.Context, t *terminal) error {
 
 // approvalsAnswer records a person's answer to a suspended run's question.
 func approvalsAnswer(c *cli.Context, t *terminal) error {
-	if c.Args().First() == "" {
-		return usage(errors.New("no run named"))
-	}
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
-	l, err := openLedger(c, c.String("ledger"))
+	l, id, err := writeRun(c, c.Args().First())
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	p, err := openQuestion(c, l)
+	p, err := openQuestion(c, l, id)
 	if err != nil {
 		return err
 	}
@@ -176,12 +170,8 @@ func approvalsAnswer(c *cli.Context, t *terminal) error {
 	return nil
 }
 
-// openQuestion is the open question of the run that the arguments name.
-func openQuestion(c *cli.Context, l *ledger.Ledger) (pending, error) {
-	id, err := l.Resolve(c.Context, c.Args().First())
-	if err != nil {
-		return pending{}, noSuchRun(err)
-	}
+// openQuestion is the open question of a run.
+func openQuestion(c *cli.Context, l *ledger.Ledger, id string) (pending, error) {
 	list, err := openQuestions(c, l)
 	if err != nil {
 		return pending{}, err

@@ -95,6 +95,9 @@ func modelFailure(err error) error {
 	if errors.Is(err, models.ErrDigest) {
 		f.code, f.hint = exitDigest, "get the file again from where the digest comes from, or correct the digest"
 	}
+	if errors.Is(err, models.ErrName) {
+		f.code = exitUsage
+	}
 	if h := modelHint(err); h != "" {
 		f.hint = h
 	}
@@ -149,11 +152,14 @@ func exitCode(err error) int {
 func hint(err error) string {
 	var f *failure
 	var s *sandbox.Error
+	var l *ledger.Error
 	switch {
 	case errors.As(err, &s) && s.Hint != "":
 		return s.Hint
 	case errors.As(err, &f):
 		return f.hint
+	case errors.As(err, &l) && l.Hint != "":
+		return l.Hint
 	case errors.Is(err, agent.ErrContext):
 		return "shorten the request or the data beside it, or give more room: --ctx, or a model with a longer context"
 	}

@@ -77,10 +77,7 @@ func exportRuns(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return usage(err)
 	}
-	if _, err := os.Stat(c.String("ledger")); errors.Is(err, os.ErrNotExist) {
-		return &failure{exitLedger, fmt.Errorf("open ledger: %s does not exist", c.String("ledger")), "nothing has been recorded yet, or give it with --ledger FILE"}
-	}
-	l, err := openLedger(c, c.String("ledger"))
+	l, err := writeLedger(c)
 	if err != nil {
 		return err
 	}
@@ -193,13 +190,9 @@ func chosenRuns(c *cli.Context, l *ledger.Ledger, r dataset.RewardOptions) ([]da
 	if err != nil {
 		return nil, newest, ledgerFailure(err)
 	}
-	var named []string
-	for _, a := range c.Args().Slice() {
-		id, err := l.Resolve(c.Context, a)
-		if err != nil {
-			return nil, newest, &failure{exitUsage, err, "see holdfast log ls"}
-		}
-		named = append(named, id)
+	named, err := findRuns(c, l, c.Args().Slice())
+	if err != nil {
+		return nil, newest, err
 	}
 	var out []dataset.Run
 	for _, s := range all {

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -17,7 +15,6 @@ import (
 )
 
 func logCommand(t *terminal) *cli.Command {
-	asJSON := &cli.BoolFlag{Name: "json", Usage: "as JSON lines"}
 	return &cli.Command{
 		Name:  "log",
 		Usage: "read, verify, sign, merge, rotate and redact the ledger",
@@ -27,7 +24,7 @@ func logCommand(t *terminal) *cli.Command {
 				Description: "Examples:\n  holdfast log ls\n  holdfast log ls --where 'status == \"denied\" || human'\n" +
 					"  holdfast log ls --where '\"run_command\" in tools && started > now - duration(\"24h\")'\n\n" + aboutWhere,
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
-				Flags:              []cli.Flag{ledgerFlag(), asJSON, whereFlag()},
+				Flags:              []cli.Flag{ledgerFlag(), jsonFlag(), whereFlag()},
 				Action:             func(c *cli.Context) error { return logList(c, t) },
 			},
 			{
@@ -38,26 +35,13 @@ func logCommand(t *terminal) *cli.Command {
 					"if it is at hand.\n\n" +
 					"Examples:\n  holdfast log show\n  holdfast log show --json 0192f3\n  holdfast log show --html run.html 0192f3",
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
-				Flags: []cli.Flag{ledgerFlag(), asJSON, modelFlag(),
+				Flags: []cli.Flag{ledgerFlag(), jsonFlag(), modelFlag(),
 					&cli.StringFlag{Name: "html", Usage: "write a page to `FILE`, - for standard output"}},
 				Action: func(c *cli.Context) error { return logShow(c, t) },
 			},
 			logTailCommand(t), logGrepCommand(t), logVerifyCommand(t), logSignCommand(t), logMergeCommand(t), logRotateCommand(t), logRedactCommand(t),
 		},
 	}
-}
-
-// readLedger opens the ledger for reading only.
-func readLedger(c *cli.Context) (*ledger.Ledger, error) {
-	path := c.String("ledger")
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, &failure{exitLedger, fmt.Errorf("open ledger: %s does not exist", path), "nothing has been recorded yet, or give it with --ledger FILE"}
-	}
-	l, err := ledger.Open(c.Context, path, ledger.Options{ReadOnly: true})
-	if err != nil {
-		return nil, ledgerFailure(err)
-	}
-	return l, nil
 }
 
 func logList(c *cli.Context, t *terminal) error {
@@ -136,44 +120,12 @@ func summariesWhere(c *cli.Context, l *ledger.Ledger, w *dataset.Where, all []le
 	}), nil
 }
 
-// newestRun is the identifier of the run that began last.
-func newestRun(c *cli.Context, l *ledger.Ledger) (string, error) {
-	runs, err := l.Runs(c.Context)
-	if err != nil {
-		return "", ledgerFailure(err)
-	}
-	if len(runs) == 0 {
-		return "", &failure{exitUsage, errors.New("the ledger holds no run"), ""}
-	}
-	return runs[len(runs)-1].ID, nil
-}
-
-// namedRun is the run that the arguments name, the newest if none is.
-func namedRun(c *cli.Context, l *ledger.Ledger) (string, error) {
-	if err := flagsFirst(c); err != nil {
-		return "", err
-	}
-	id := c.Args().First()
-	if id == "" {
-		return newestRun(c, l)
-	}
-	full, err := l.Resolve(c.Context, id)
-	if err != nil {
-		return "", noSuchRun(err)
-	}
-	return full, nil
-}
-
 func logShow(c *cli.Context, t *terminal) error {
-	l, err := readLedger(c)
+	l, id, err := readRun(c)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	id, err := namedRun(c, l)
-	if err != nil {
-		return err
-	}
 	if c.String("html") != "" {
 		return showHTML(c, t, l, id)
 	}

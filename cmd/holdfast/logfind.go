@@ -18,7 +18,7 @@ func logTailCommand(t *terminal) *cli.Command {
 		Description: "Shows what is there and then each event as it is committed, until the run ends, is suspended or\n" +
 			"loses its process. The newest run if none is named.\n\nExample:\n  holdfast log tail",
 		CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger, exitInterrupted),
-		Flags:              []cli.Flag{ledgerFlag(), &cli.BoolFlag{Name: "json", Usage: "as JSON lines"}},
+		Flags:              []cli.Flag{ledgerFlag(), jsonFlag()},
 		Action:             func(c *cli.Context) error { return logTail(c, t) },
 	}
 }
@@ -27,15 +27,11 @@ func logTailCommand(t *terminal) *cli.Command {
 const tailEvery = 200 * time.Millisecond
 
 func logTail(c *cli.Context, t *terminal) error {
-	l, err := readLedger(c)
+	l, id, err := readRun(c)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	id, err := namedRun(c, l)
-	if err != nil {
-		return err
-	}
 	show := eventPrinter(c, t, id)
 	tick := time.NewTicker(tailEvery)
 	defer tick.Stop()

@@ -51,16 +51,15 @@ func logRedact(c *cli.Context, t *terminal) error {
 		}
 		seq = n
 	}
-	if id == "" {
-		return usage(errors.New("no run named"))
-	}
-	l, err := openLedger(c, c.String("ledger"))
+	l, id, err := writeRun(c, id)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	if _, err := l.Resolve(c.Context, id); err != nil {
-		return noSuchRun(err)
+	if s, err := l.Run(c.Context, id); err != nil {
+		return ledgerFailure(err)
+	} else if seq > s.Events {
+		return usage(fmt.Errorf("run %s has %s, none has the position %d", id, count(int(s.Events), "event"), seq))
 	}
 	r, err := l.Redact(c.Context, id, seq, account(), c.String("reason"))
 	if err != nil {

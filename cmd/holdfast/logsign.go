@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -79,14 +78,6 @@ func signNew(c *cli.Context, t *terminal, last ledger.Checkpoint) (ledger.Checkp
 	}
 	_, err = fmt.Fprintf(t.out, "signed to head %d\n%s", cp.N, cp.Note)
 	return cp, err
-}
-
-// writeLedger opens a ledger that is there for writing.
-func writeLedger(c *cli.Context) (*ledger.Ledger, error) {
-	if _, err := os.Stat(c.String("ledger")); err != nil {
-		return nil, &failure{exitLedger, fmt.Errorf("open ledger: %w", err), "nothing has been recorded yet, or give it with --ledger FILE"}
-	}
-	return openLedger(c, c.String("ledger"))
 }
 
 // signLedger makes a checkpoint with the key and the anchor that the flags name.

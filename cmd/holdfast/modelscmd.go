@@ -69,7 +69,7 @@ func modelsCommand(t *terminal) *cli.Command {
 				Description: "Prints name, SHA-256, size and place. A digest is what the name stands for; `verify` reads the file.\n\n" +
 					"Examples:\n  holdfast models ls\n  OLLAMA_MODELS=/data/ollama holdfast models ls --json",
 				CustomHelpTemplate: helpWithExits(exitDone, exitModel),
-				Flags:              []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object a line"}},
+				Flags:              []cli.Flag{jsonFlag()},
 				Action:             func(c *cli.Context) error { return listModels(c, t) },
 			},
 			importModelCommand(t), removeModelCommand(t),

@@ -102,15 +102,7 @@ func replayed(c *cli.Context, l *ledger.Ledger) ([]string, error) {
 	if !c.Args().Present() {
 		return newestOfModel(c, l)
 	}
-	var ids []string
-	for _, a := range c.Args().Slice() {
-		id, err := l.Resolve(c.Context, a)
-		if err != nil {
-			return nil, &failure{exitUsage, err, "see holdfast log ls"}
-		}
-		ids = append(ids, id)
-	}
-	return ids, nil
+	return findRuns(c, l, c.Args().Slice())
 }
 
 // newestOfModel is the newest run in which a model took part: commands of the operator's

@@ -181,13 +181,6 @@ func pastOf(c *cli.Context, t *terminal, id string) (ledger.Summary, []agent.Eve
 	return s, past, restore(c, start.Config)
 }
 
-func noSuchRun(err error) error {
-	if errors.Is(err, ledger.ErrNotFound) || errors.Is(err, ledger.ErrAmbiguous) {
-		return &failure{exitUsage, err, "see holdfast log ls"}
-	}
-	return ledgerFailure(err)
-}
-
 // lastOpen is the newest run that is suspended or was cut off and has not gone on as
 // another.
 func lastOpen(c *cli.Context, l *ledger.Ledger) (ledger.Summary, error) {

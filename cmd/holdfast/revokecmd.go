@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/urfave/cli/v2"
@@ -24,20 +23,14 @@ func revokeCommand(t *terminal) *cli.Command {
 
 // approvalsRevoke ends a run whose last answer allows and has not been acted on.
 func approvalsRevoke(c *cli.Context, t *terminal) error {
-	if c.Args().First() == "" {
-		return usage(errors.New("no run named"))
-	}
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
-	l, err := openLedger(c, c.String("ledger"))
+	l, id, err := writeRun(c, c.Args().First())
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	s, err := l.Run(c.Context, c.Args().First())
+	s, err := l.Run(c.Context, id)
 	if err != nil {
-		return noSuchRun(err)
+		return ledgerFailure(err)
 	}
 	if s.State == ledger.Running {
 		return &failure{exitUsage, fmt.Errorf("revoke %s: its process is still running", s.ID), "end that process"}

@@ -12,7 +12,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
-	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 )
 
@@ -32,6 +31,8 @@ func ledgerFlag() cli.Flag {
 	return &cli.StringFlag{Name: "ledger", Usage: "the ledger `FILE`", EnvVars: []string{"HOLDFAST_LEDGER"},
 		Value: filepath.Join(dataDir(), "ledger", "ledger.db"), DefaultText: "$XDG_DATA_HOME/holdfast/ledger/ledger.db"}
 }
+
+func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "as JSON lines"} }
 
 func modelFlag() cli.Flag {
 	return &cli.StringFlag{Name: "model", Aliases: []string{"m"}, EnvVars: []string{"HOLDFAST_MODEL"},
@@ -110,27 +111,6 @@ func checkAsk(mode string) error {
 		return usage(fmt.Errorf("--ask %q is not one of %s", mode, strings.Join(askModes, ", ")))
 	}
 	return nil
-}
-
-// openLedger opens the ledger for writing.
-func openLedger(c *cli.Context, path string) (*ledger.Ledger, error) {
-	host, _ := os.Hostname() // unknown is recorded as empty
-	l, err := ledger.Open(c.Context, path, ledger.Options{Build: thisBuild().String(), Host: host})
-	if err != nil {
-		return nil, cannotOpen(path, err)
-	}
-	return l, nil
-}
-
-// cannotOpen is why a ledger was not opened, with a hint where its folder is the reason.
-func cannotOpen(path string, err error) error {
-	if info, serr := os.Stat(filepath.Dir(path)); serr == nil && info.Mode().Perm()&0o077 != 0 {
-		return &failure{exitLedger, err, "keep it in a folder that only you can enter; one that does not exist yet is made so"}
-	}
-	if errors.Is(err, os.ErrPermission) {
-		return &failure{exitLedger, err, "name a place of your own with --ledger FILE"}
-	}
-	return ledgerFailure(err)
 }
 
 // flagsFirst refuses flags after the first argument, which would be taken as text.
