@@ -15,6 +15,8 @@ var (
 	ErrAttest  = errors.New("cell is not as planned")    // *AttestError
 	ErrRecord  = errors.New("record not accepted")       // *RecordError
 	ErrExec    = errors.New("command cannot be started") // *ExecError
+
+	ErrNoCommit = errors.New("no commit of that name is kept") // to be undone
 )
 
 // Error is a failed sandbox operation. It wraps Err.

@@ -191,16 +191,17 @@ func (r *Runner) StateDir() string { return r.store().Dir() }
 func (r *Runner) Recovered() []Recovered { return r.recovered }
 
 // Undo takes the commit of a call back, all of it or nothing. It refuses if
-// anything that it would touch was changed since, and it does so only once.
+// anything that it would touch was changed since, and it does so only once. A name
+// that stands for none is ErrNoCommit.
 func (r *Runner) Undo(ctx context.Context, commit string) error {
-	s := r.store()
-	for _, o := range r.stores {
-		if slices.Contains(o.Done(), commit) {
-			s = o
+	for _, s := range r.stores {
+		if !slices.Contains(s.Done(), commit) {
+			continue
 		}
+		if err := s.Undo(ctx, commit); err != nil {
+			return &Error{Op: "undo", Err: err}
+		}
+		return nil
 	}
-	if err := s.Undo(ctx, commit); err != nil {
-		return &Error{Op: "undo", Err: err}
-	}
-	return nil
+	return &Error{Op: "undo", Err: fmt.Errorf("%w: %q", ErrNoCommit, commit)}
 }

@@ -129,7 +129,9 @@ func undoCommand(t *terminal) *cli.Command {
 				return err
 			}
 			defer r.Close()
-			if err := r.Undo(c.Context, c.Args().First()); err != nil {
+			if err := r.Undo(c.Context, c.Args().First()); errors.Is(err, sandbox.ErrNoCommit) {
+				return &failure{exitUsage, err, "holdfast log show RUN names the commits of its calls; only the newest are kept, and each is undone once"}
+			} else if err != nil {
 				return err
 			}
 			fmt.Fprintf(t.out, "undone   %s\n", inertLine(c.Args().First(), lineWidth))
