@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 	"time"
 
@@ -56,10 +57,11 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 	if now == nil {
 		now = time.Now
 	}
+	may := choices{class: classed, call: q.Call != nil, diff: a.diff(q) != nil}
 	for {
 		a.t.forget()
 		at := now()
-		word, note, err := a.show(ctx, screen, menu(classed, q.Call != nil, a.diff(q) != nil))
+		word, note, err := a.show(ctx, screen, may)
 		ans := agent.Answer{Who: account(), Via: "terminal", Shown: shown}
 		if err != nil {
 			a.t.printf("\n") // what follows stands on a line of its own
@@ -69,18 +71,18 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 			a.t.printf("That was shown more than %s ago. Here it is again.\n", approval.Lifetime)
 			continue
 		}
-		switch word {
-		case "y", "yes":
+		switch may.choice(word) {
+		case "y":
 			ans.Choice = agent.ChoiceOnce
 			return ans, nil
-		case "n", "no":
+		case "n":
 			ans.Choice, ans.Note = agent.ChoiceDeny, note
 			return ans, nil
-		case "q", "quit":
+		case "q":
 			ans.Choice = agent.ChoiceStop
 			return ans, nil
 		case "s":
-			if classed && a.sure(ctx, class) {
+			if a.sure(ctx, class) {
 				if now().Sub(at) > approval.Lifetime {
 					a.t.printf("That was shown more than %s ago. Here it is again.\n", approval.Lifetime)
 					continue
@@ -89,7 +91,7 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 				ans.Choice, ans.Shown = agent.ChoiceOnce, shown+"\n"+strings.Join(class.Words(), "\n")
 				return ans, nil
 			}
-		case "e", "edit":
+		case "e":
 			if args, ok := a.edit(ctx, q, note); ok {
 				ans.Choice, ans.Args = agent.ChoiceEdit, args
 				return ans, nil
@@ -98,49 +100,89 @@ func (a *approver) put(ctx context.Context, q agent.Question, forRun bool) (agen
 			a.t.printf("%s\n", strings.Join(a.diff(q), "\n"))
 		case "?":
 			a.t.printf("%s", why(q))
+		default:
+			a.t.printf("%s is none of the answers: type one of the letters in brackets.\n", strconv.Quote(inertLine(word, 20)))
 		}
 	}
 }
 
-// screenWidth is that of what goes on record; a narrower terminal breaks its lines.
-const screenWidth = 80
+// screenWidth is that of what goes on record; a narrower terminal breaks its lines, which
+// then go on at screenIndent.
+const (
+	screenWidth  = 80
+	screenIndent = 12
+)
 
-func menu(classed, call, diff bool) string {
-	s := "[y] once  "
-	if classed {
-		s += "[s] for this run  "
+// choices says which answers a question has beside yes, no, why and the end of the run.
+type choices struct {
+	class bool // yes to all calls of the class, for this run
+	call  bool // other arguments
+	diff  bool // how a file would change
+}
+
+// answers are the letters that can be answered with, each with its whole word, if there is
+// one, and what the menu says of it.
+var answers = []struct {
+	letter, word, says string
+	offered            func(choices) bool // nil is always
+}{
+	{"y", "yes", "once", nil},
+	{"s", "", "for this run", func(c choices) bool { return c.class }},
+	{"e", "edit", "edit", func(c choices) bool { return c.call }},
+	{"n", "no", "no", nil},
+	{"d", "", "diff", func(c choices) bool { return c.diff }},
+	{"?", "", "why", nil},
+	{"q", "quit", "end the run", nil},
+}
+
+func (c choices) menu() string {
+	var s []string
+	for _, a := range answers {
+		if a.offered == nil || a.offered(c) {
+			s = append(s, "["+a.letter+"] "+a.says)
+		}
 	}
-	if call {
-		s += "[e] edit  "
+	return strings.Join(s, "  ")
+}
+
+// choice is the letter that a typed word stands for, "" for what is not offered.
+func (c choices) choice(word string) string {
+	for _, a := range answers {
+		if word != "" && (word == a.letter || word == a.word) && (a.offered == nil || a.offered(c)) {
+			return a.letter
+		}
 	}
-	s += "[n] no  "
-	if diff {
-		s += "[d] diff  "
-	}
-	return s + "[?] why  [q] end the run"
+	return ""
 }
 
 // show puts a question on the terminal a page at a time: nothing scrolls away before it
 // could be read. It returns the first word of the answer, and the rest.
-func (a *approver) show(ctx context.Context, s approval.Screen, menu string) (word, rest string, err error) {
+func (a *approver) show(ctx context.Context, s approval.Screen, may choices) (word, rest string, err error) {
 	page := max(a.rows()-len(s.Sum)-4, 10)
+	body := strings.Split(a.fit(s.Body), "\n")
 	a.t.printf("\n")
-	for i := 0; i < len(s.Body); i += page {
-		end := min(i+page, len(s.Body))
-		a.t.printf("%s\n", strings.Join(s.Body[i:end], "\n"))
-		if end == len(s.Body) {
+	for i := 0; i < len(body); i += page {
+		end := min(i+page, len(body))
+		a.t.printf("%s\n", strings.Join(body[i:end], "\n"))
+		if end == len(body) {
 			break
 		}
-		a.t.printf("-- %d of %d lines; Enter for more, n to deny, q to end the run: ", end, len(s.Body))
+		a.t.printf("-- %d of %d lines; Enter for more, n to deny, q to end the run: ", end, len(body))
 		line, err := a.line(ctx)
 		if word := strings.ToLower(line); err != nil || word == "n" || word == "q" {
 			return word, "", err
 		}
 	}
-	a.t.printf("%s\nAllow? %s: ", strings.Join(s.Sum, "\n"), menu)
+	a.t.printf("%s\n%s ", a.fit(s.Sum), a.t.fit("Allow? "+may.menu()+":", len("Allow? ")))
 	line, err := a.line(ctx)
 	word, rest, _ = strings.Cut(line, " ")
 	return strings.ToLower(word), rest, err
+}
+
+// fit is some lines of a question as they stand on this terminal, where it is narrower than
+// what goes on record.
+func (a *approver) fit(lines []string) string {
+	return a.t.fit(strings.Join(lines, "\n"), screenIndent)
 }
 
 // sure says in words what would be agreed to for the rest of the run, and asks once more.

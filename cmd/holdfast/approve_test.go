@@ -309,3 +309,22 @@ func TestApprovalInTmux(t *testing.T) {
 		})
 	}
 }
+
+// TestApprovalSaysWhatIsNoAnswer types what is not offered: it is named, the question is put
+// again, and nothing is agreed to.
+func TestApprovalSaysWhatIsNoAnswer(t *testing.T) {
+	t.Setenv("TERM", "dumb")
+	q := asking("ls")
+	q.Call = nil // then there is nothing to edit, to compare or to agree to for the run
+	a, screen := person(t, func(term *terminal) (agent.Answer, error) {
+		return (&approver{t: term, mode: "on-risk"}).Ask(context.Background(), q)
+	}, turning("maybe", "d", "s", "e x", "", "n"))
+	if a.Choice != agent.ChoiceDeny {
+		t.Errorf("answer %+v", a)
+	}
+	for _, typed := range []string{`"maybe"`, `"d"`, `"s"`, `"e"`, `""`} {
+		if strings.Count(screen, typed+" is none of the answers") != 1 {
+			t.Errorf("the screen does not say that %s is no answer:\n%s", typed, screen)
+		}
+	}
+}

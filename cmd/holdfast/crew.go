@@ -141,6 +141,25 @@ func (k *crew) config(c *cli.Context, t *terminal) loop.Config {
 	return cfg
 }
 
+// caution says, and keeps for the record, what the embedded model has no ear for in a run
+// that is about to begin.
+func (k *crew) caution(t *terminal, piped bool) {
+	if !k.model.embedded {
+		return
+	}
+	var notes []string
+	if piped {
+		notes = append(notes, "the embedded model was not trained on piped data and does not answer from it: put it in a file of the workspace, or name a model with -m")
+	}
+	if len(k.own) > 0 {
+		notes = append(notes, "the embedded model calls no tools but the built-in ones: name a model with -m for those of --tools")
+	}
+	for _, n := range notes {
+		t.note(n)
+	}
+	k.model.notes = append(k.model.notes, notes...)
+}
+
 // start is what is recorded of how the run began.
 func (k *crew) start(c *cli.Context) agent.RunStart {
 	s := agent.RunStart{

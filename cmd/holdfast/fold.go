@@ -16,22 +16,46 @@ const timelineIndent = 24
 // folder is an output that breaks long lines between words, so that they go on below
 // their own text. It keeps an unfinished line until its end is written.
 type folder struct {
-	to    *output
-	width int // of the terminal in columns
-	rest  []byte
+	to     *output
+	width  int                   // of the terminal in columns
+	indent func(line string) int // where the text of a line stands
+	rest   []byte
 }
 
 // foldedFor returns an output like t's, folded where it is a terminal.
 func foldedFor(t *terminal) *output {
-	f, ok := t.out.w.(*os.File)
-	if !ok || !isTTY(f) {
+	width := widthOf(t.out.w)
+	if width < 2*timelineIndent {
 		return t.out
+	}
+	return &output{w: &folder{to: t.out, width: width, indent: func(string) int { return timelineIndent }}}
+}
+
+// widthOf is how many columns an output has, 0 if it is no terminal.
+func widthOf(w any) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || width < 2*timelineIndent {
-		return t.out
+	if err != nil {
+		return 0
 	}
-	return &output{w: &folder{to: t.out, width: width}}
+	return width
+}
+
+// fit breaks the lines of a text that goes to standard error so that none is wider than
+// its terminal.
+func (t *terminal) fit(text string, indent int) string {
+	width := widthOf(t.err)
+	if width < 2*indent+2 {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = fold(line, width, indent)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // Write implements io.Writer.
@@ -42,7 +66,7 @@ func (f *folder) Write(b []byte) (int, error) {
 		if !whole {
 			return len(b), nil
 		}
-		text := fold(string(line), f.width, timelineIndent) + "\n"
+		text := fold(string(line), f.width, f.indent(string(line))) + "\n"
 		f.rest = bytes.Clone(rest)
 		if _, err := f.to.Write([]byte(text)); err != nil {
 			return 0, err

@@ -71,3 +71,33 @@ func takes(t *testing.T, command, example string) {
 		t.Errorf("it runs %q, the help is of %q", reached, command)
 	}
 }
+
+func TestUnknownCommandIsNamed(t *testing.T) {
+	known := []*cli.Command{{Name: "ls"}, {Name: "show"}, {Name: "verify"}, {Name: "replay"}}
+	for word, want := range map[string]string{"shwo": "show", "show": "show", "verfy": "verify", "replya": "replay", "l": "", "x": "", "frobnicate": "", "": "", "logs": "ls"} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestHelpIsFolded(t *testing.T) {
+	const text = "   --ask WHEN  WHEN to ask a person: never, on-risk, always\n" +
+		"     holdfast run --ask never \"a long example of a task\"\n   Text that goes on and on and on and on.\n  130  interrupted\n"
+	want := "   --ask WHEN  WHEN to ask a\n               person: never,\n               on-risk, always\n" +
+		"     holdfast run --ask never\n         \"a long example of a\n         task\"\n" +
+		"   Text that goes on and on\n   and on and on.\n  130  interrupted\n"
+	var out strings.Builder
+	f := helpTo(newTerminal(strings.NewReader(""), &out, io.Discard)).(*folder)
+	f.width, f.indent = 30, func(line string) int { return secondColumn(line, 15) }
+	if _, err := io.WriteString(f, text); err != nil || out.String() != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, out.String(), want)
+	}
+}
+
+func TestDescriptionFlows(t *testing.T) {
+	in := "One\ntwo.\n\nThe modes:\n  a  first\n  b  second\nThree\nfour.\n\n"
+	if got, want := flowing(in), "One two.\n\nThe modes:\n  a  first\n  b  second\nThree four."; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}

@@ -36,6 +36,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 			code = exitInternal
 		}
 	}()
+	cli.FlagStringer = flagLine
 	ctx, stop, caught := interruptible()
 	defer stop()
 
@@ -51,9 +52,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 		return exitDone
 	}
 	if !errors.As(err, new(silent)) {
-		fmt.Fprintln(stderr, "holdfast: "+oneLine(err))
+		fmt.Fprintln(stderr, t.fit("holdfast: "+oneLine(err), 2))
 		if h := hint(err); h != "" {
-			fmt.Fprintln(stderr, "  "+h)
+			fmt.Fprintln(stderr, t.fit("  "+h, 2))
 		}
 	}
 	return exitCode(err)
@@ -94,8 +95,9 @@ func newApp(t *terminal) *cli.App {
 		Description: "The answer goes to standard output; progress and questions go to standard error.\n" +
 			"Settings come from flags, then HOLDFAST_* variables.",
 		CustomAppHelpTemplate: cli.AppHelpTemplate + "\n" + exitTable() + "\n",
-		Reader:                t.in, Writer: t.out, ErrWriter: t.err,
+		Reader:                t.in, Writer: helpTo(t), ErrWriter: t.err, // all else is written to t itself
 		HideVersion:            true,
+		Flags:                  []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print what this binary is made of"}},
 		UseShortOptionHandling: true,
 		Commands: []*cli.Command{
 			runCommand(t), resumeCommand(t), forkCommand(t), approvalsCommand(t), policyCommand(t), logCommand(t), modelsCommand(t), toolsCommand(t), sandboxCommand(t), keysCommand(t),
@@ -105,8 +107,11 @@ func newApp(t *terminal) *cli.App {
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints and maps errors
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usage(err) },
 		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usage(fmt.Errorf("no command %q", c.Args().First()))
+			switch {
+			case c.Args().Present():
+				return unknown(c.Args().First(), c.App.Commands, "holdfast")
+			case c.Bool("version"):
+				return printVersion(c, t)
 			}
 			return cli.ShowAppHelp(c)
 		},
@@ -119,10 +124,11 @@ func newApp(t *terminal) *cli.App {
 // A group of commands refuses what it does not know.
 func oneLineUsage(list []*cli.Command) {
 	for _, c := range list {
+		c.Description = flowing(c.Description)
 		if len(c.Subcommands) > 0 {
 			c.Action = func(c *cli.Context) error {
 				if c.Args().Present() {
-					return usage(fmt.Errorf("no command %q", c.Args().First()))
+					return unknown(c.Args().First(), c.Command.Subcommands, c.Command.HelpName)
 				}
 				return cli.ShowSubcommandHelp(c)
 			}

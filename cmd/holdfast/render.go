@@ -20,10 +20,13 @@ func newViewer(t *terminal) *viewer { return &viewer{t: t} }
 // width of the texts shown on one progress line.
 const lineWidth = 160
 
+// progressIndent is where the text of a progress line stands.
+const progressIndent = 9
+
 // see shows one event.
 func (v *viewer) see(e agent.Event) {
 	if s := v.line(e); s != "" {
-		v.t.printf("%s\n", s)
+		v.t.printf("%s\n", v.t.fit(s, progressIndent))
 	}
 }
 
@@ -135,6 +138,9 @@ func grants(g agent.Grant) string {
 	}
 	if len(g.Hosts) > 0 {
 		s += ", may reach " + inertLine(strings.Join(g.Hosts, ", "), lineWidth)
+	}
+	if len(g.Secrets) > 0 {
+		s += ", is given the secret " + inertLine(strings.Join(g.Secrets, ", "), lineWidth)
 	}
 	return s
 }

@@ -152,7 +152,7 @@ func rolloutProgress(c *cli.Context, t *terminal) func(eval.Progress) {
 		line := fmt.Sprintf("%d of %d runs, %.1f a minute, %s left", p.Done, p.Total, p.Rate, p.Left.Round(time.Second))
 		switch {
 		case t.color:
-			t.printf("\r\x1b[K%s", line)
+			t.line(line)
 			if p.Done == p.Total {
 				t.printf("\n")
 			}

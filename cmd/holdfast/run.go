@@ -51,6 +51,7 @@ func runTask(c *cli.Context, t *terminal) error {
 		return err
 	}
 	defer k.Close()
+	k.caution(t, data != "")
 	rec, err := k.begin(c)
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func (p *progress) set(done float32) {
 	}
 	left := time.Duration(float64(time.Since(p.began)) * (1 - float64(done)) / float64(done))
 	p.shown = true
-	p.t.printf("\r\x1b[K%s %3.0f%%, %s left", inertLine(p.what, 60), 100*done, left.Round(100*time.Millisecond))
+	p.t.line(fmt.Sprintf("%3.0f%%, %s left: %s", 100*done, left.Round(100*time.Millisecond), inertLine(p.what, 60)))
 }
 
 func (p *progress) done() {

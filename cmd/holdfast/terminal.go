@@ -43,14 +43,9 @@ func isTTY(v any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// logger writes log lines for people to standard error: warnings, and with verbose all
-// that the engine says.
-func (t *terminal) logger(verbose bool) *slog.Logger {
-	level := log.WarnLevel
-	if verbose {
-		level = log.DebugLevel
-	}
-	h := log.NewWithOptions(t.err, log.Options{Level: level, ReportTimestamp: verbose})
+// logger writes all that the engine says to standard error.
+func (t *terminal) logger() *slog.Logger {
+	h := log.NewWithOptions(t.err, log.Options{Level: log.DebugLevel, ReportTimestamp: true})
 	if !t.color {
 		h.SetColorProfile(termenv.Ascii)
 	}
@@ -78,6 +73,20 @@ func (t *terminal) printf(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	fmt.Fprintf(t.err, format, args...)
+}
+
+// line shows s on the current line of the terminal in the place of what stood there, cut
+// where it would go on below: what is there could then not be replaced.
+func (t *terminal) line(s string) {
+	if w := widthOf(t.err); w > 1 && len(s) >= w {
+		s = strings.ToValidUTF8(s[:w-1], "")
+	}
+	t.printf("\r\x1b[K%s", s)
+}
+
+// note tells a person, beside the progress, what they should know of it.
+func (t *terminal) note(text string) {
+	t.printf("%s\n", t.fit(t.style(styleAmber, "note     ")+inertLine(text, 4*lineWidth), progressIndent))
 }
 
 // readLine reads one line of a person's input.

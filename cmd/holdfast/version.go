@@ -51,17 +51,19 @@ func versionCommand(t *terminal) *cli.Command {
 		Description:        "Example:\n  holdfast version --json",
 		CustomHelpTemplate: helpWithExits(exitDone),
 		Flags:              []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "as one JSON object"}},
-		Action: func(c *cli.Context) error {
-			b := thisBuild()
-			if c.Bool("json") {
-				return json.NewEncoder(t.out).Encode(b)
-			}
-			fmt.Fprintf(t.out, "holdfast %s\n", b.Version)
-			if b.Commit != "" { // not known where the build was told to leave it out
-				fmt.Fprintf(t.out, "commit   %s\n", b.Commit)
-			}
-			_, err := fmt.Fprintf(t.out, "go       %s %s/%s\nengine   %s\nframes   %s\n", b.Go, b.OS, b.Arch, b.Engine, b.Frames)
-			return err
-		},
+		Action:             func(c *cli.Context) error { return printVersion(c, t) },
 	}
+}
+
+func printVersion(c *cli.Context, t *terminal) error {
+	b := thisBuild()
+	if c.Bool("json") {
+		return json.NewEncoder(t.out).Encode(b)
+	}
+	fmt.Fprintf(t.out, "holdfast %s\n", b.Version)
+	if b.Commit != "" { // not known where the build was told to leave it out
+		fmt.Fprintf(t.out, "commit   %s\n", b.Commit)
+	}
+	_, err := fmt.Fprintf(t.out, "go       %s %s/%s\nengine   %s\nframes   %s\n", b.Go, b.OS, b.Arch, b.Engine, b.Frames)
+	return err
 }

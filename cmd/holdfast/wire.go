@@ -25,10 +25,11 @@ import (
 
 // loadedModel is a model in memory, with what is recorded of it.
 type loadedModel struct {
-	engine modelEngine
-	used   agent.ModelUsed
-	cuts   review.Thresholds
-	notes  []string // warnings
+	engine   modelEngine
+	used     agent.ModelUsed
+	cuts     review.Thresholds
+	notes    []string // warnings
+	embedded bool     // the reference model, which was trained on few forms of request
 }
 
 // loadModel finds, checks and loads the model that the flags name, or opens the server it
@@ -44,7 +45,7 @@ func loadNamed(c *cli.Context, t *terminal, name string) (*loadedModel, error) {
 		return nil, err
 	}
 	for _, n := range m.notes {
-		t.logger(false).Warn(n)
+		t.note(n)
 	}
 	return m, nil
 }
@@ -67,7 +68,7 @@ func loadOrOpen(c *cli.Context, t *terminal, name string) (*loadedModel, error) 
 	opt := inference.Options{Context: c.Int("ctx"), GPULayers: c.Int("gpu-layers"), Threads: threads(c.Int("threads"), f.info),
 		Progress: func(done float32) bool { p.set(done); return true }}
 	if c.Bool("verbose") {
-		opt.Logger = t.logger(true)
+		opt.Logger = t.logger()
 	}
 	engine, err := loadFile(c.Context, f, opt)
 	p.done()
@@ -75,10 +76,13 @@ func loadOrOpen(c *cli.Context, t *terminal, name string) (*loadedModel, error) 
 		return nil, modelFailure(fmt.Errorf("load model %s: %w", f.Name, err))
 	}
 	info := engine.Info()
-	m := &loadedModel{engine: loadedEngine{engine}, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: f.Name,
+	m := &loadedModel{engine: loadedEngine{engine}, embedded: f.Embedded, used: agent.ModelUsed{Role: "agent", GGUF: f.digest, Name: f.Name,
 		Engine: info.Build, Ctx: info.Context, Detail: agent.JSON(info)}}
 	if m.cuts, m.notes, err = thresholds(f.info, f.digest); err != nil {
 		return nil, errors.Join(err, engine.Close())
+	}
+	if most := f.info.Context; most > 0 && uint64(info.Context) > most {
+		m.notes = append(m.notes, fmt.Sprintf("the context of %d tokens is longer than the %d that the model was trained for: it reads badly what lies beyond", info.Context, most))
 	}
 	if !info.Template {
 		m.notes = append(m.notes, "the model's file has no chat template: it is spoken to as most models are (ChatML)")
