@@ -37,6 +37,9 @@ func (c *cell) attest(report message) (Attestation, error) {
 	if err := a.namespaces(c, report); err != nil {
 		return a, err
 	}
+	if err := a.files(c); err != nil {
+		return a, err
+	}
 	if err := a.mounts(c, pid); err != nil {
 		return a, err
 	}
@@ -63,6 +66,10 @@ func (a *Attestation) digest() [32]byte {
 	num(a.Caps[:]...)
 	for _, n := range append(slices.Clone(nsNames), "time") {
 		num(a.Namespaces[n])
+	}
+	put(a.FilesBy)
+	for _, f := range a.Files {
+		num(uint64(f.FD), f.Dev, f.Ino)
 	}
 	for _, m := range a.Mounts {
 		put(m.Point, m.Type, m.Options)

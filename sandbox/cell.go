@@ -49,6 +49,7 @@ type cell struct {
 type vessel struct {
 	family
 	control, barrier *os.File
+	given            streams
 	stdin            *os.File // nil once closed
 	stdout, stderr   *os.File
 	group            *cgroup.Group // nil where there are none
@@ -69,6 +70,7 @@ type asked struct {
 	status *statusFile
 	now    map[string]string // what the status said when a prepared cell was taken
 	spaces map[string]uint64 // its namespaces; nil where the kernel does not show them
+	open   []FileFact        // its descriptors, likewise
 	table  *cellMounts       // of a prepared cell, until it changes
 }
 
@@ -219,6 +221,11 @@ func (c *cell) start() error {
 			return fmt.Errorf("make channel: %w", err)
 		}
 	}
+	for fd := range c.given {
+		if err := c.given.note(fd, theirs[fd]); err != nil {
+			return fmt.Errorf("look at channel: %w", err)
+		}
+	}
 	if err := c.enclose(); err != nil {
 		return err
 	}
@@ -296,12 +303,18 @@ func (c *cell) stand(ctx context.Context) error {
 		initErr = c.relieve(ready.pid)
 	}
 	// a failed step of the tool's side ends process 1 as well, and says more
+	if c.facts.Notify {
+		m, err := c.expect(ctx, c.barrier, stage.MsgListener, deadline)
+		if err == nil {
+			err = c.listen(m.fd)
+		}
+		if err != nil {
+			return c.interrupted(ctx, err)
+		}
+	}
 	c.report, err = c.expect(ctx, c.barrier, stage.MsgReport, deadline)
 	if err != nil {
 		return c.interrupted(ctx, err)
-	}
-	if err := c.listen(c.report.fd); err != nil {
-		return err
 	}
 	if initErr != nil {
 		return initErr
@@ -311,7 +324,8 @@ func (c *cell) stand(ctx context.Context) error {
 
 // inspect asks the kernel about the process at the barrier what can be asked
 // early: its filter denies every call by which it could change namespaces, and
-// that it has that filter is asked later, as are changes of its mounts.
+// nobody else can give it descriptors. That it has that filter is asked later, as
+// are changes of its mounts.
 func (c *cell) inspect() error {
 	var err error
 	if c.asked.status, err = openStatus(c.report.pid); err != nil {
@@ -323,6 +337,9 @@ func (c *cell) inspect() error {
 	}
 	if c.spaces, err = namespacesOf(strconv.Itoa(c.report.pid), names); err != nil {
 		c.spaces = nil
+	}
+	if c.open, err = filesOf(c.report.pid); err != nil {
+		c.open = nil
 	}
 	if c.prepared {
 		c.table, err = readCellMounts(strconv.Itoa(c.report.pid))

@@ -134,11 +134,11 @@ func parseMessage(b, oob []byte) (message, error) {
 	return m, nil
 }
 
-// take keeps the first descriptor of a message and closes the rest. Only three
+// take keeps the first descriptor of a message and closes the rest. Only these
 // kinds of message carry any; with others it is closed as well.
 func (m *message) take(fds []int) {
 	for _, fd := range fds {
-		if m.fd < 0 && (m.kind == stage.MsgLayer || m.kind == stage.MsgReport || m.kind == stage.MsgSocket) {
+		if m.fd < 0 && (m.kind == stage.MsgLayer || m.kind == stage.MsgListener || m.kind == stage.MsgSocket) {
 			m.fd = fd
 			continue
 		}

@@ -33,7 +33,7 @@ type edit struct{ from, to string }
 // Edits that take a layer away.
 var (
 	noKeyring = []edit{{"long r = SYS(keyctl, 1 /* join a new anonymous session keyring */, 0);", "long r = 0;"}}
-	noCloses  = []edit{{"return SYS(close_range, keep, ~0u, 0);", "return 0;"}, {"long r = SYS(close_range, FD_EXTRA + plan->nfds, ~0u, 0);", "long r = 0;"}}
+	noCloses  = []edit{{"r = SYS(close_range, keep, ~0u, 0);", "r = 0;"}, {"long r = SYS(close_range, FD_EXTRA + plan->nfds, ~0u, 0);", "long r = 0;"}}
 	noLeaving = []edit{{"r = drop_terminal();", "(void)drop_terminal, r = 0;"}}
 	noLosing  = []edit{{"return op_bounds(o->x[0]);", "return (void)op_bounds, 0;"}, {"return op_caps(o->x[0]);", "return (void)op_caps, 0;"},
 		// the supervisors are to be as ever

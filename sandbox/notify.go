@@ -42,9 +42,6 @@ const maxRows = 64
 
 // listen takes over the listener that came with the report of the tool.
 func (c *cell) listen(fd int) error {
-	if !c.facts.Notify {
-		return nil
-	}
 	if fd < 0 {
 		return errors.New("receive listener: no descriptor came along")
 	}

@@ -51,6 +51,9 @@ func TestPreparedCellServesOneCallOfItsKind(t *testing.T) {
 	if b.Digest == ([32]byte{}) || b.MountDigest == ([32]byte{}) || b.Seccomp != 2 || b.Init.Seccomp != 2 || len(b.Mounts) < 10 {
 		t.Errorf("attestation %+v", b)
 	}
+	if by := map[bool]string{true: "kernel", false: "stage"}[os.Getuid() == 0]; b.FilesBy != by || len(b.Files) != 4 && by == "kernel" {
+		t.Errorf("descriptors by %s: %v", b.FilesBy, b.Files)
+	}
 	for name, other := range map[string]sandbox.Spec{
 		"OtherLimits":    {Limits: sandbox.Limits{Processes: 20}},
 		"OtherMemory":    {Limits: sandbox.Limits{Memory: 100 << 20}},

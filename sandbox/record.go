@@ -68,6 +68,8 @@ type Attestation struct {
 	Threads        int
 	Namespaces     map[string]uint64 // inode numbers, all unlike the runner's
 	NamespacesBy   string            // "kernel" if read from outside, else "stage"
+	Files          []FileFact        // its descriptors; empty where the kernel does not show them
+	FilesBy        string            // as NamespacesBy
 	Mounts         []MountFact       // as found, in order
 	MountDigest    [32]byte          // of the raw mountinfo
 	Init           InitFact
@@ -80,6 +82,12 @@ type Attestation struct {
 type MountFact struct {
 	Point, Type string
 	Options     string // per-mount options: "ro,nosuid,nodev"
+}
+
+// FileFact is one descriptor of a cell's process.
+type FileFact struct {
+	FD       int
+	Dev, Ino uint64 // of what it is
 }
 
 // InitFact is what the kernel said of process 1 of the cell.

@@ -125,7 +125,10 @@ static TEXT long close_rest(void) {
 			return r;
 		keep = 5;
 	}
-	return SYS(close_range, keep, ~0u, 0);
+	r = SYS(close_range, keep, ~0u, 0);
+	if (r >= 0)
+		identity.data[7] = keep; /* so many are left */
+	return r;
 }
 
 static TEXT void split(const char **words, uint64_t at, uint32_t count) {
@@ -170,18 +173,19 @@ static TEXT void op_barrier(int index) {
 }
 
 /* Tells the runner that everything is done but the last steps. The listener
- * goes to it and is kept nowhere else. Then waits for its word, which for a
+ * went to it before, so that it is kept nowhere else by then. Then waits for its word, which for a
  * prepared cell is a plan; anything else, or silence for ever, is no. */
 static TEXT long op_report(void) {
-	identity.type = MSG_REPORT;
-	long r;
+	long r = 0;
 	if (listener >= 0) {
-		r = send_fd(reports, &identity, listener);
+		struct msg m = {.type = MSG_LISTENER};
+		r = send_fd(reports, &m, listener);
 		if (r >= 0)
 			r = SYS(close, listener);
-	} else {
-		r = SYS(write, reports, &identity, sizeof identity);
 	}
+	identity.type = MSG_REPORT;
+	if (r >= 0)
+		r = SYS(write, reports, &identity, sizeof identity);
 	char go = 0;
 	if (r >= 0 && ops[plan->nops - 1].code != OP_BARRIER && (SYS(read, reports, &go, 1) != 1 || go != 'G'))
 		leave(125);

@@ -93,12 +93,13 @@ const (
 
 // Kinds of message.
 const (
-	MsgFail   = 1
-	MsgReady  = 2
-	MsgReport = 3
-	MsgNoExec = 4
-	MsgExit   = 5
-	MsgLayer  = 6
-	MsgSocket = 7
-	MsgSize   = 80
+	MsgFail     = 1
+	MsgReady    = 2
+	MsgReport   = 3
+	MsgNoExec   = 4
+	MsgExit     = 5
+	MsgLayer    = 6
+	MsgSocket   = 7
+	MsgListener = 8
+	MsgSize     = 80
 )

@@ -84,7 +84,8 @@ enum message {
 	MSG_NOEXEC = 4,
 	MSG_EXIT = 5,
 	MSG_LAYER = 6,
-	MSG_SOCKET = 7
+	MSG_SOCKET = 7,
+	MSG_LISTENER = 8
 };
 
 struct msg {
