@@ -13,9 +13,10 @@ import (
 // Basis is what a verdict on a call was decided on, as the ledger keeps it. With the
 // call, its sinks and the rules in force it is all that the decision depends on.
 type Basis struct {
-	Input Input        `json:"input"`
-	Count policy.Count `json:"count"`
-	Hosts []string     `json:"hosts,omitempty"` // that the call would be let reach
+	Input   Input        `json:"input"`
+	Count   policy.Count `json:"count"`
+	Hosts   []string     `json:"hosts,omitempty"`   // that the call would be let reach
+	Secrets []string     `json:"secrets,omitempty"` // names of those that it would be given
 }
 
 func (b Basis) encode() []byte {
@@ -44,10 +45,10 @@ func withWritten(votes []agent.Vote, r policy.Result) []agent.Vote {
 }
 
 // factsOf is what written rules see of a call.
-func factsOf(in Input, call agent.ToolCall, spec agent.ToolSpec, sinks []agent.Sink, n policy.Count, hosts []string) policy.Facts {
+func factsOf(in Input, call agent.ToolCall, spec agent.ToolSpec, sinks []agent.Sink, n policy.Count, hosts, secrets []string) policy.Facts {
 	f := policy.Facts{
 		Tool: call.Tool, Declared: spec.Effect, Effect: in.Effect, Args: call.Args, Sinks: sinks,
-		Prompt: in.Prompt, Confirmed: in.Confirmed, Taint: in.taint(), Covered: in.Covered, Count: n, Hosts: hosts,
+		Prompt: in.Prompt, Confirmed: in.Confirmed, Taint: in.taint(), Covered: in.Covered, Count: n, Hosts: hosts, Secrets: secrets,
 	}
 	for _, s := range sinks {
 		if s.Role == agent.RoleCommand {

@@ -150,8 +150,8 @@ func (r *Recorded) again() Explanation {
 		rules, _ = floor() // nil beside an error, which New would have met
 	}
 	if rules != nil {
-		written = rules.Eval(factsOf(b.Input, r.Call, r.Spec, r.Sinks, b.Count, b.Hosts))
-		e.compare("hosts named", policy.WithinHosts(b.Hosts, written.Hosts), b.Input.Bounded)
+		written = rules.Eval(factsOf(b.Input, r.Call, r.Spec, r.Sinks, b.Count, b.Hosts, b.Secrets))
+		e.compare("hosts and secrets named", written.Names(b.Hosts, b.Secrets), b.Input.Bounded)
 		e.compare("written rules", written.Outcome, b.Input.Written)
 		e.compare("questions answered", written.Answers, b.Input.Answered)
 	}
@@ -196,9 +196,9 @@ func (r *Recorded) Under(rules *policy.Set) (out agent.Outcome, votes []agent.Vo
 	if rules.NeedsTotals() && n.Totals == nil {
 		n.Totals = r.past.before(r.Call, true).Totals
 	}
-	w := rules.Eval(factsOf(b.Input, r.Call, r.Spec, r.Sinks, n, b.Hosts))
+	w := rules.Eval(factsOf(b.Input, r.Call, r.Spec, r.Sinks, n, b.Hosts, b.Secrets))
 	in := b.Input
-	in.Written, in.Answered, in.Bounded = w.Outcome, w.Answers, policy.WithinHosts(b.Hosts, w.Hosts)
+	in.Written, in.Answered, in.Bounded = w.Outcome, w.Answers, w.Names(b.Hosts, b.Secrets)
 	ruling := Decide(in)
 	out = ruling.Outcome
 	for _, v := range r.Verdict.Votes {

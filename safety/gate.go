@@ -42,6 +42,9 @@ type Options struct {
 	// reach others, that their command names. It must be safe for concurrent use. Nil means
 	// that no tool reaches any.
 	Reaches func(s agent.ToolSpec) (hosts []string, open bool)
+	// Secrets are the names of those that all calls of a tool need, as its operator declared.
+	// It must be safe for concurrent use. Nil means that no tool needs any.
+	Secrets func(s agent.ToolSpec) []string
 
 	// Undoable reports whether all that calls of a tool write can be taken back by the
 	// tool itself, as its manifest says. It says nothing of calls aimed at files of the
@@ -201,21 +204,22 @@ type weighed struct {
 	written policy.Result
 	count   policy.Count
 	hosts   []string // that the call would be let reach
+	secrets []string // names of those that it would be given
 }
 
-// settle turns the table's ruling into a verdict. Two things are ever granted to a call
+// settle turns the table's ruling into a verdict. Three things are ever granted to a call
 // that is not denied: the right to change the workspace, where its tool writes there and it
-// does more than read, and the hosts that it asked for.
+// does more than read, the hosts that it asked for, and the secrets that its tool declares.
 func (w weighed) settle(o review.Opinion) agent.Verdict {
 	r := Decide(w.in)
 	v := agent.Verdict{
 		Outcome: r.Outcome, Label: o.Label, Probs: o.Probs, Reason: o.Reason,
 		Votes: withWritten(r.Votes, w.written), Code: r.Code, Sinks: w.sinks, Gens: o.Gens, Effect: w.in.Effect,
-		Basis: Basis{w.in, w.count, w.hosts}.encode(),
+		Basis: Basis{w.in, w.count, w.hosts, w.secrets}.encode(),
 	}
 	v.Grant.Write = r.Outcome != agent.Deny && w.spec.Effect == agent.Write && w.in.effectful()
 	if r.Outcome != agent.Deny {
-		v.Grant.Hosts = w.hosts
+		v.Grant.Hosts, v.Grant.Secrets = w.hosts, w.secrets
 	}
 	return v
 }
@@ -244,6 +248,9 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (weighed, error) {
 	in.Fresh = in.Effect == agent.Write && fresh(sinks)
 	borrows := func() (bool, error) { return rec.Borrows(p.Call, p.Spec) }
 	w := weighed{in: in, sinks: sinks, spec: p.Spec, count: counted(c).before(p.Call, g.rules.NeedsTotals())}
+	if g.opts.Secrets != nil {
+		w.secrets = g.opts.Secrets(p.Spec)
+	}
 	wants, open := g.wants(p.Spec, in.Effect, sinks)
 	if err := w.put(g, p.Call, wants, borrows); err != nil || !open {
 		return w, err
@@ -269,11 +276,11 @@ func (w *weighed) put(g *Gate, c agent.ToolCall, hosts []string, borrows func() 
 		}
 		w.in.OwnContent = !b && !w.carriesFiles()
 	}
-	facts := factsOf(w.in, c, w.spec, w.sinks, w.count, hosts)
+	facts := factsOf(w.in, c, w.spec, w.sinks, w.count, hosts, w.secrets)
 	facts.Checked = true // by the tracing of its sinks
 	w.written = g.rules.Eval(facts)
 	w.in.Written, w.in.Answered = w.written.Outcome, w.written.Answers
-	w.in.Bounded = policy.WithinHosts(hosts, w.written.Hosts)
+	w.in.Bounded = w.written.Names(hosts, w.secrets)
 	return nil
 }
 

@@ -22,6 +22,9 @@
 //   - A call reaches the hosts that it was given ([Spec].Network), through a gate
 //     in this process, and nothing else; without any there is no socket at all.
 //
+//   - A secret ([Secret]) is a file of the one cell that it was given to. Its value is
+//     in no plan and no record, and never in a cell that waits for a call.
+//
 //   - What a call changes in its workspace is committed as a whole or not at
 //     all, also if this process is killed on the way: the next [New] settles it.
 //

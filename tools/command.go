@@ -25,11 +25,12 @@ type Command struct {
 	Time     time.Duration // of one call, 0 for the sandbox's default
 	Undoable bool          // the tool itself can take back what it writes; says nothing of files
 	Hosts    []string      // that its calls reach, as sandbox.ParseHostRule reads them
+	Secrets  []string      // names of those that its calls are given, as files in sandbox.SecretDir
 }
 
 // Digest identifies all that the operator declared: what the model is shown and what is
 // run. H("holdfast/command/1", declaration, argv, stdin, time, undoable), and the hosts
-// where there are any.
+// and the names of secrets where there are any.
 func (c Command) Digest() [32]byte {
 	d := c.Spec.Digest()
 	argv, err := json.Marshal(c.Argv)
@@ -37,8 +38,11 @@ func (c Command) Digest() [32]byte {
 		return [32]byte{}
 	}
 	parts := [][]byte{d[:], argv, []byte(c.Stdin), fmt.Append(nil, int64(c.Time)), fmt.Append(nil, c.Undoable)}
-	if len(c.Hosts) > 0 {
+	if len(c.Hosts)+len(c.Secrets) > 0 {
 		parts = append(parts, []byte(strings.Join(c.Hosts, "\n")))
+	}
+	if len(c.Secrets) > 0 {
+		parts = append(parts, []byte(strings.Join(c.Secrets, "\n")))
 	}
 	return agent.Hash("holdfast/command/1", parts...)
 }

@@ -47,6 +47,7 @@ type commandEntry struct {
 	Undoable    bool            `yaml:"undoable"`
 	Time        string          `yaml:"time"`
 	Hosts       []string        `yaml:"hosts"`
+	Secrets     []string        `yaml:"secrets"`
 }
 
 type argumentEntry struct {
@@ -175,10 +176,34 @@ func (e commandEntry) reach(effect agent.Effect) error {
 	return errors.Join(errs...)
 }
 
+// maxSecrets bounds the secrets that one tool declares.
+const maxSecrets = 16
+
+// private checks the secrets that an entry declares: whoever is given one has read what is
+// private.
+func (e commandEntry) private(effect agent.Effect) error {
+	var errs []error
+	for i, n := range e.Secrets {
+		if !secretName.MatchString(n) || slices.Contains(e.Secrets[:i], n) {
+			errs = append(errs, fmt.Errorf("secrets: %q is not small letters, digits and . _ -, or stands twice", clip(n, 64)))
+		}
+	}
+	if len(e.Secrets) > maxSecrets {
+		errs = append(errs, fmt.Errorf("%d secrets, at most %d", len(e.Secrets), maxSecrets))
+	}
+	if len(e.Secrets) > 0 && effect.Rank() < agent.SensitiveRead.Rank() {
+		errs = append(errs, fmt.Errorf("effect %s: with a secret it is sensitive_read at least", e.Effect))
+	}
+	if len(e.Secrets) > 0 && e.Trusted {
+		errs = append(errs, errors.New("trusted: a tool with secrets cannot be"))
+	}
+	return errors.Join(errs...)
+}
+
 // command checks one entry.
 func (e commandEntry) command() (Command, error) {
 	effect, known := commandEffects[e.Effect]
-	c := Command{Argv: slices.Clone(e.Run), Stdin: e.Stdin, Undoable: e.Undoable, Hosts: slices.Clone(e.Hosts), Spec: agent.ToolSpec{
+	c := Command{Argv: slices.Clone(e.Run), Stdin: e.Stdin, Undoable: e.Undoable, Hosts: slices.Clone(e.Hosts), Secrets: slices.Clone(e.Secrets), Spec: agent.ToolSpec{
 		Name: e.Name, Description: strings.TrimSpace(e.Description), Effect: effect, Trusted: e.Trusted, Idempotent: e.Idempotent,
 		Roles: map[string]agent.ArgRole{}}}
 	var errs []error
@@ -199,7 +224,7 @@ func (e commandEntry) command() (Command, error) {
 		bad(err != nil || c.Time < time.Second || c.Time > time.Hour, "time %q is not between 1s and 1h", clip(e.Time, 40))
 	}
 	if known {
-		errs = append(errs, e.reach(effect))
+		errs = append(errs, e.reach(effect), e.private(effect))
 	}
 	errs = append(errs, c.schema(e.Args), c.program(e.Args))
 	return c, errors.Join(errs...)

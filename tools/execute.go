@@ -70,6 +70,7 @@ func (r *Registry) inCell(ctx context.Context, p agent.Permit, t tool, c agent.T
 		return agent.Observation{}, err
 	}
 	res, err := r.config.Runner.Run(ctx, spec, &recorder{j: j, call: c.ID, decision: spec.Grants.Decision})
+	r.mask.result(&res)
 	if errors.Is(err, sandbox.ErrExec) && (c.Tool == RunCommand || t.program != nil) { // the cell was fine
 		text := "error: there is no shell to run commands"
 		if t.program != nil {
@@ -87,6 +88,7 @@ func (r *Registry) inCell(ctx context.Context, p agent.Permit, t tool, c agent.T
 		return agent.Observation{}, err
 	}
 	o.Sandbox = account(res)
+	r.mask.account(o.Sandbox)
 	return o, nil
 }
 
@@ -106,7 +108,7 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 		Grants:    sandbox.Grants{Decision: strconv.FormatInt(p.Decision(), 10), Write: write},
 		Limits:    r.config.Limits,
 	}
-	if err := t.reach(&s, g.Hosts); err != nil {
+	if err := errors.Join(t.reach(&s, g.Hosts), r.entrust(&s, t, g.Secrets)); err != nil {
 		return sandbox.Spec{}, err
 	}
 	if t.program != nil {

@@ -29,11 +29,12 @@ func (r *recorder) Planned(ctx context.Context, p sandbox.PlanRecord) error {
 			Decision string             `json:"decision"`
 			Argv     []string           `json:"argv"`
 			Hosts    []sandbox.HostRule `json:"hosts,omitempty"`
+			Secrets  []string           `json:"secrets,omitempty"`
 			Kernel   string             `json:"kernel"`
 			Memory   string             `json:"memory"`
 			Degraded []sandbox.Degraded `json:"degraded,omitempty"`
 			Plan     []byte             `json:"plan"` // as the stage gets it
-		}{p.Profile.String(), p.Decision, p.Argv, p.Hosts, p.Facts.Kernel, p.Facts.Memory, p.Degraded, p.Plan}),
+		}{p.Profile.String(), p.Decision, p.Argv, p.Hosts, p.Secrets, p.Facts.Kernel, p.Facts.Memory, p.Degraded, p.Plan}),
 		PlanDigest: hex.EncodeToString(p.Digest[:]),
 		Cell:       true,
 	})

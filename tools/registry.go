@@ -37,6 +37,7 @@ type Config struct {
 	Limits    sandbox.Limits // of a shell command; zero fields take the sandbox's defaults
 	Only      []string       // names of the built-in tools to offer; empty offers all
 	Commands  []Command      // tools of the operator's own, offered besides
+	Secrets   []Secret       // that those of them that declare one may be given
 }
 
 // Registry holds the tools of a run.
@@ -44,6 +45,7 @@ type Registry struct {
 	config Config
 	tools  map[string]tool
 	specs  []agent.ToolSpec
+	mask   mask
 }
 
 // tool is one declared tool with its compiled schema.
@@ -84,7 +86,13 @@ func New(c Config) (*Registry, error) {
 			return nil, fmt.Errorf("open tools: %w: %s", ErrUnknownTool, name)
 		}
 	}
+	if r.mask, err = newMask(c.Secrets); err != nil {
+		return nil, fmt.Errorf("open tools: %w", err)
+	}
 	for _, k := range c.Commands {
+		if err := r.lacks(k); err != nil {
+			return nil, fmt.Errorf("open tools: %w", err)
+		}
 		if len(k.Argv) == 0 {
 			return nil, fmt.Errorf("open tools: %s runs nothing", clip(k.Spec.Name, 64))
 		}
@@ -138,6 +146,16 @@ func (r *Registry) Reaches(s agent.ToolSpec) (hosts []string, open bool) {
 		return nil, false
 	}
 	return t.reaches()
+}
+
+// Secrets are the names of those that all calls of a tool are given, as its operator
+// declared.
+func (r *Registry) Secrets(s agent.ToolSpec) []string {
+	t, ok := r.tools[s.Name]
+	if !ok || t.program == nil || t.spec.Digest() != s.Digest() {
+		return nil
+	}
+	return t.program.Secrets
 }
 
 func (t tool) reaches() (hosts []string, open bool) {

@@ -185,6 +185,7 @@ type settings map[string][]string
 var notKept = map[string]bool{
 	"ledger": true, "json": true, "quiet": true, "verbose": true, "at": true, "last": true, "sign-key": true, "anchor": true,
 	"max-steps": true, "max-tokens": true, "max-time": true, "seed": true, "help": true,
+	"secret": true, // no record says which file is read as one
 }
 
 // programsKey keeps, among the settings, what the user's own tools run: the declarations

@@ -73,12 +73,17 @@ func texts(rules []sandbox.HostRule) []string {
 	return list
 }
 
-// checkReach refuses tools that declare hosts which the user does not allow.
-func checkReach(own []tools.Command, allowed []sandbox.HostRule) error {
+// checkNeeds refuses tools that declare hosts or secrets which the user does not lend.
+func checkNeeds(own []tools.Command, lent loan) error {
 	for _, k := range own {
 		for _, h := range k.Hosts {
-			if !policy.WithinHosts([]string{h}, texts(allowed)) {
+			if !policy.WithinHosts([]string{h}, texts(lent.hosts)) {
 				return usage(fmt.Errorf("the tool %s needs %s, which is not allowed: give --allow-host %s, or do without the tool", k.Spec.Name, h, h))
+			}
+		}
+		for _, n := range k.Secrets {
+			if !slices.ContainsFunc(lent.secrets, func(s tools.Secret) bool { return s.Name == n }) {
+				return usage(fmt.Errorf("the tool %s needs the secret %s: give --secret %s=FILE, or do without the tool", k.Spec.Name, n, n))
 			}
 		}
 	}

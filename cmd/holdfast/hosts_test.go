@@ -69,7 +69,7 @@ func shellCall(line string) agent.ToolCall {
 // hostRun has calls judged and carried out where they may ask for one host.
 func hostRun(t *testing.T, allowed []sandbox.HostRule, rules string, asks loop.Approver, own []tools.Command, calls ...agent.ToolCall) []agent.Event {
 	t.Helper()
-	w, err := openWorkplaceReaching(t.Context(), t.TempDir(), allowed, own...)
+	w, err := openWorkplaceLending(t.Context(), t.TempDir(), loan{hosts: allowed}, own...)
 	if err != nil {
 		if _, refused := asFailure(err); refused {
 			t.Fatal(err)
@@ -196,7 +196,7 @@ tools:
 	if len(asks.asked) != 1 || len(ends) != 1 || ends[0].Out.String() != "HELLO" || len(came) != 1 {
 		t.Fatalf("%d questions, %d came, %+v", len(asks.asked), len(came), ends)
 	}
-	if _, err := openWorkplaceReaching(t.Context(), t.TempDir(), nil, own...); err == nil || !strings.Contains(err.Error(), "save_note needs "+address) {
+	if _, err := openWorkplaceLending(t.Context(), t.TempDir(), loan{}, own...); err == nil || !strings.Contains(err.Error(), "save_note needs "+address) {
 		t.Errorf("a tool that needs what is not allowed: %v", err)
 	}
 }

@@ -57,7 +57,7 @@ func engineFlags() []cli.Flag {
 
 // loopFlags are those of commands that run an agent.
 func loopFlags() []cli.Flag {
-	return append(askHostFlags(),
+	return append(append(askHostFlags(), secretFlag()),
 		dirFlag(), ledgerFlag(), policyFlag(), toolsFlag(), reviewFlag(), guardFlag(),
 		&cli.StringFlag{Name: "ask", Value: "on-risk", EnvVars: []string{"HOLDFAST_ASK"},
 			Usage: "`WHEN` to ask a person: " + strings.Join(askModes, ", ") + " (never: what would be asked is denied)"},

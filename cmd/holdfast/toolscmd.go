@@ -36,7 +36,8 @@ run is the program and its arguments, {name} a value of the call, {{name}} the t
 program reads. effect is pure, read, sensitive_read or write; the cell cannot write unless the call's own decision
 grants it, and sees no file of yours if the effect is pure. It has no network, unless the tool names hosts, such as
 hosts: [api.example.com:443], that you allow with --allow-host and the call's decision grants; its effect is then
-outward, irreversible or write. A role is target, content, selector, command, path or credential; an
+outward, irreversible or write. A tool that names secrets: [api_token] finds each, which you give with
+--secret api_token=FILE, as the file /run/secrets/api_token, if the call's decision grants it. A role is target, content, selector, command, path or credential; an
 argument without one counts as directing the effect. An argument has a type (string, integer, number,
 boolean), and may have max, enum and optional. A tool may be trusted (its output is taken as yours),
 idempotent and undoable (it can itself take back what it writes), and may have a time.
@@ -70,12 +71,13 @@ func toolsCommand(t *terminal) *cli.Command {
 			{
 				Name: "call", Usage: "call one tool, judged by you and recorded", ArgsUsage: "NAME [ARGUMENTS]",
 				Description: "ARGUMENTS is one JSON object. The call runs in a cell as it would for a model, with the right to write\n" +
-					"the workspace only if --write gives it, and with the hosts that its tool declares and --allow-host allows.\n\n" +
+					"the workspace only if --write gives it, and with the hosts and secrets that its tool declares and --allow-host and\n" +
+					"--secret give.\n\n" +
 					"Examples:\n  holdfast tools call list_files '{\"path\":\".\"}'\n" +
 					"  holdfast tools call --tools tools.yaml word_count '{\"path\":\"notes.txt\"}'\n\n" +
 					"The exit code is the tool's own, or one of those below.",
 				CustomHelpTemplate: helpWithExits(exitUsage, exitSandbox, exitLedger, exitDigest, exitInterrupted),
-				Flags:              flags(dirFlag(), ledgerFlag(), &cli.BoolFlag{Name: "write", Usage: "let the call change the workspace"}, allowHostFlag(), allowPrivateFlag()),
+				Flags:              flags(dirFlag(), ledgerFlag(), &cli.BoolFlag{Name: "write", Usage: "let the call change the workspace"}, allowHostFlag(), allowPrivateFlag(), secretFlag()),
 				Action:             func(c *cli.Context) error { return toolsCall(c, t) },
 			},
 			{
@@ -188,6 +190,9 @@ func gistOf(k tools.Command) string {
 	if k.Undoable {
 		s += "; it says it can take back what it writes"
 	}
+	if len(k.Secrets) > 0 {
+		s += "; it is given the secrets " + inertLine(strings.Join(k.Secrets, ", "), 200)
+	}
 	if len(k.Hosts) > 0 {
 		s += "; it reaches " + inertLine(strings.Join(k.Hosts, ", "), 200)
 	}
@@ -289,6 +294,9 @@ func describeTool(k tools.Command) string {
 	if len(k.Hosts) > 0 {
 		fmt.Fprintf(&b, "  reaches  %s\n", inertLine(strings.Join(k.Hosts, ", "), 400))
 	}
+	if len(k.Secrets) > 0 {
+		fmt.Fprintf(&b, "  given    the secrets %s\n", inertLine(strings.Join(k.Secrets, ", "), 400))
+	}
 	for _, flag := range []struct {
 		on   bool
 		word string
@@ -332,6 +340,7 @@ func toolsCall(c *cli.Context, t *terminal) error {
 	g := agent.Grant{Write: c.Bool("write")}
 	for _, k := range own {
 		if k.Spec.Name == name {
+			g.Secrets = k.Secrets
 			for _, h := range k.Hosts {
 				g.Hosts = append(g.Hosts, policy.HostAsAllowed(h, texts(hosts)))
 			}

@@ -121,7 +121,14 @@ type workplace struct {
 	rules  *policy.Set // written rules, nil for the floor alone
 	review string      // how calls are reviewed, one of reviewModes; "" is reason
 	own    []tools.Command
-	hosts  []sandbox.HostRule // that calls may ask for
+	lent   loan
+}
+
+// loan is what a user lends to the calls of a run beyond their cells. Which call gets what, its
+// decision says. The zero loan is nothing.
+type loan struct {
+	hosts   []sandbox.HostRule
+	secrets []tools.Secret
 }
 
 // standbyCells is how many cells wait for the next call: one each for reading and
@@ -131,13 +138,13 @@ const standbyCells = 4
 // openWorkplace opens a workspace with the built-in tools and the user's own. No call
 // in it has a network.
 func openWorkplace(ctx context.Context, dir string, own ...tools.Command) (*workplace, error) {
-	return openWorkplaceReaching(ctx, dir, nil, own...)
+	return openWorkplaceLending(ctx, dir, loan{}, own...)
 }
 
-// openWorkplaceReaching is openWorkplace where calls may be granted some hosts. Tools that
-// declare others are refused.
-func openWorkplaceReaching(ctx context.Context, dir string, hosts []sandbox.HostRule, own ...tools.Command) (*workplace, error) {
-	if err := checkReach(own, hosts); err != nil {
+// openWorkplaceLending is openWorkplace where calls may be granted hosts and secrets. Tools
+// that declare others are refused.
+func openWorkplaceLending(ctx context.Context, dir string, lent loan, own ...tools.Command) (*workplace, error) {
+	if err := checkNeeds(own, lent); err != nil {
 		return nil, err
 	}
 	root, err := os.OpenRoot(dir)
@@ -145,17 +152,17 @@ func openWorkplaceReaching(ctx context.Context, dir string, hosts []sandbox.Host
 		return nil, &failure{exitUsage, fmt.Errorf("open workspace: %w", err), "give a readable folder with -C DIR"}
 	}
 	config := sandboxConfig()
-	config.Pool, config.Hosts = standbyCells, hosts
+	config.Pool, config.Hosts = standbyCells, lent.hosts
 	runner, err := sandbox.New(ctx, config)
 	if err != nil {
 		root.Close()
 		return nil, err
 	}
-	reg, err := tools.New(tools.Config{Runner: runner, Workspace: dir, Commands: own})
+	reg, err := tools.New(tools.Config{Runner: runner, Workspace: dir, Commands: own, Secrets: lent.secrets})
 	if err != nil {
 		return nil, errors.Join(err, runner.Close(), root.Close())
 	}
-	return &workplace{runner: runner, tools: reg, root: root, own: own, hosts: hosts}, nil
+	return &workplace{runner: runner, tools: reg, root: root, own: own, lent: lent}, nil
 }
 
 func (w *workplace) Close() error { return errors.Join(w.runner.Close(), w.root.Close()) }
@@ -174,9 +181,13 @@ type site struct {
 }
 
 // openSite opens workspace, ledger and sandbox as the flags say, from cheap to dear. Calls
-// may be granted hosts of the list.
+// may be granted hosts of the list, and the secrets that the flags name.
 func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*site, error) {
 	dir, err := workspaceOf(c)
+	if err != nil {
+		return nil, err
+	}
+	secrets, err := secretsOf(c, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +198,7 @@ func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*
 	if err := cmp.Or(apart(dir, filepath.Dir(l.Path())), apartFromData(dir)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	w, err := openWorkplaceReaching(c.Context, dir, hosts, own...)
+	w, err := openWorkplaceLending(c.Context, dir, loan{hosts, secrets}, own...)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
@@ -268,7 +279,7 @@ func (s *site) Close() error { return errors.Join(s.workplace.Close(), s.ledger.
 // gate is the judge of a run on this workspace with this model.
 func (w *workplace) gate(m *loadedModel) (*safety.Gate, error) {
 	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules, Undoable: w.tools.Undoable,
-		Hosts: texts(w.hosts), Reaches: w.tools.Reaches}
+		Hosts: texts(w.lent.hosts), Reaches: w.tools.Reaches, Secrets: w.tools.Secrets}
 	switch w.review {
 	case "logits":
 		o.Effects, o.Reads = review.Logits, review.Logits

@@ -164,7 +164,7 @@ func guarded[T any](f func() (T, error)) (v T, err error) {
 func judged(by string, v agent.Verdict, took time.Duration) *agent.Judged {
 	b := &agent.Judged{By: by, Outcome: v.Outcome, Label: v.Label, P: v.Probs, Votes: v.Votes,
 		Gens: v.Gens, Code: v.Code, US: took.Microseconds(), Effect: v.Effect}
-	if v.Grant.Profile != agent.Strict || v.Grant.Write || len(v.Grant.Hosts) > 0 {
+	if v.Grant.Widens() {
 		b.Grant = &v.Grant
 	}
 	if v.Reason != "" {

@@ -150,6 +150,9 @@ func (w *writer) sum(q agent.Question) {
 	for _, h := range q.Grant.Hosts {
 		w.line("  network   could send what it sees to %s", Quote(h))
 	}
+	for _, n := range q.Grant.Secrets {
+		w.line("  secret    would be given %s", Quote(n))
+	}
 	if q.Call != nil {
 		w.line("  grants    %s", Grant(q.Grant))
 		d := q.Call.Digest()
@@ -216,6 +219,9 @@ func Grant(g agent.Grant) string {
 	}
 	for _, h := range g.Hosts {
 		s += ", may reach " + Quote(h)
+	}
+	for _, n := range g.Secrets {
+		s += ", is given the secret " + Quote(n)
 	}
 	return s
 }

@@ -52,7 +52,8 @@ func (c Class) Matches(q agent.Question) bool {
 	if q.Label != agent.Benign && q.Label != c.label {
 		return false
 	}
-	if q.Grant.Write && !c.grant.Write || q.Grant.Profile != c.grant.Profile || !slices.Equal(q.Grant.Hosts, c.grant.Hosts) {
+	if q.Grant.Write && !c.grant.Write || q.Grant.Profile != c.grant.Profile || !slices.Equal(q.Grant.Hosts, c.grant.Hosts) ||
+		!slices.Equal(q.Grant.Secrets, c.grant.Secrets) {
 		return false
 	}
 	for i, s := range q.Sinks {

@@ -78,7 +78,13 @@ type Result struct {
 	Outcome agent.Outcome // the strictest of the rules that ask or deny, Allow if none does
 	Answers Questions     // answered in advance
 	Hosts   []string      // that allowing rules name
+	Secrets []string      // likewise
 	Fired   []Fired       // the most trusted layer first
+}
+
+// Names reports whether the rules that fired name every host and every secret.
+func (r Result) Names(hosts, secrets []string) bool {
+	return WithinHosts(hosts, r.Hosts) && !slices.ContainsFunc(secrets, func(s string) bool { return !slices.Contains(r.Secrets, s) })
 }
 
 // Eval says which rules fire. It is total: facts that cannot be read deny, and so does a
@@ -109,6 +115,7 @@ func (s *Set) Eval(f Facts) Result {
 		if k.Outcome() == agent.Allow {
 			res.Answers |= r.Answers
 			res.Hosts = append(res.Hosts, r.Hosts...)
+			res.Secrets = append(res.Secrets, r.Secrets...)
 		}
 	}
 	return res

@@ -34,6 +34,7 @@ type Facts struct {
 	Taint     agent.Taint
 	Covered   bool     // the request authorises the tool
 	Hosts     []string // that the call would be let reach
+	Secrets   []string // names of those that it would be given
 	Count     Count
 }
 
@@ -108,6 +109,7 @@ var environment = sync.OnceValues(func() (*cel.Env, error) {
 		cel.Variable("sinks", cel.ListType(cel.ObjectType("policy.sink"))),
 		cel.Variable("origin", cel.StringType),
 		cel.Variable("hosts", cel.ListType(cel.StringType)),
+		cel.Variable("secrets", cel.ListType(cel.StringType)),
 		cel.Variable("prompt", cel.StringType),
 		cel.Variable("confirmed", cel.BoolType),
 		cel.Variable("taint", cel.StringType),
@@ -174,10 +176,10 @@ func under(p, dir string) bool {
 
 // view is Facts as conditions resolve them. It is made for one call of Eval.
 type view struct {
-	tool, declared, effect, origin, taint, prompt types.String
-	confirmed, covered                            types.Bool
-	bytesOut, allCalls                            types.Int
-	args, commands, sinks, calls, totals, hosts   ref.Val
+	tool, declared, effect, origin, taint, prompt        types.String
+	confirmed, covered                                   types.Bool
+	bytesOut, allCalls                                   types.Int
+	args, commands, sinks, calls, totals, hosts, secrets ref.Val
 }
 
 // ResolveName implements cel.Activation.
@@ -199,6 +201,8 @@ func (v *view) ResolveName(name string) (any, bool) {
 		return v.origin, true
 	case "hosts":
 		return v.hosts, true
+	case "secrets":
+		return v.secrets, true
 	case "prompt":
 		return v.prompt, true
 	case "confirmed":
@@ -241,7 +245,7 @@ func (s *Set) view(f Facts) (*view, error) {
 	v := &view{
 		tool: types.String(f.Tool), declared: types.String(f.Declared.String()), effect: types.String(f.Effect.String()),
 		origin: types.String(least.String()), taint: types.String(f.Taint.String()), prompt: types.String(f.Prompt.String()),
-		confirmed: types.Bool(f.Confirmed), covered: types.Bool(f.Covered), bytesOut: types.Int(f.Count.BytesOut), sinks: adapt(sinks), hosts: adapt(f.Hosts),
+		confirmed: types.Bool(f.Confirmed), covered: types.Bool(f.Covered), bytesOut: types.Int(f.Count.BytesOut), sinks: adapt(sinks), hosts: adapt(f.Hosts), secrets: adapt(f.Secrets),
 	}
 	if s.needs&needArgs != 0 {
 		args, err := decodeArgs(f.Args, f.Checked)

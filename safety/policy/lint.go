@@ -69,7 +69,7 @@ func overlap(r, other *Rule, first bool) string {
 	at := fmt.Sprintf("%s (%s:%d)", other.Name(), other.Source, other.Line)
 	switch {
 	case other.Outcome == agent.Allow:
-		if r.Outcome == agent.Allow && first && other.Answers.Has(r.Answers) && WithinHosts(r.Hosts, other.Hosts) {
+		if r.Outcome == agent.Allow && first && other.Answers.Has(r.Answers) && (Result{Hosts: other.Hosts, Secrets: other.Secrets}).Names(r.Hosts, r.Secrets) {
 			return "changes nothing: " + at + " answers as much wherever it fires"
 		}
 		return ""

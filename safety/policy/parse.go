@@ -37,6 +37,7 @@ type written struct {
 	Outcome string   `yaml:"outcome"`
 	Answers []string `yaml:"answers"`
 	Hosts   []string `yaml:"hosts"`
+	Secrets []string `yaml:"secrets"`
 	Reason  string   `yaml:"reason"`
 	Remedy  string   `yaml:"remedy"`
 }
@@ -72,7 +73,7 @@ var plainID = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
 // rule checks one rule for everything but its condition.
 func (w written) rule(l Layer) (*Rule, error) {
-	r := &Rule{ID: w.ID, Layer: l, Tools: w.Tools, When: strings.TrimSpace(w.When), Hosts: w.Hosts, Reason: w.Reason, Remedy: w.Remedy}
+	r := &Rule{ID: w.ID, Layer: l, Tools: w.Tools, When: strings.TrimSpace(w.When), Hosts: w.Hosts, Secrets: w.Secrets, Reason: w.Reason, Remedy: w.Remedy}
 	if !plainID.MatchString(w.ID) {
 		return nil, fmt.Errorf("id %q is not small letters, digits and . _ -", w.ID)
 	}
@@ -102,12 +103,12 @@ func (w written) rule(l Layer) (*Rule, error) {
 	switch {
 	case r.Outcome == agent.Allow && (l == Workspace || l == Builtin):
 		return nil, fmt.Errorf("a rule of the layer %s may only ask or deny", l)
-	case r.Outcome == agent.Allow && r.Answers == 0 && len(r.Hosts) == 0:
-		return nil, fmt.Errorf("a rule that allows must say in answers which questions it answers: %s; or name hosts", Questions(0xFF))
+	case r.Outcome == agent.Allow && r.Answers == 0 && len(r.Hosts)+len(r.Secrets) == 0:
+		return nil, fmt.Errorf("a rule that allows must say in answers which questions it answers: %s; or name hosts or secrets", Questions(0xFF))
 	case r.Outcome != agent.Allow && r.Answers != 0:
 		return nil, errors.New("answers belongs to outcome allow")
-	case r.Outcome != agent.Allow && len(r.Hosts) > 0:
-		return nil, errors.New("hosts belongs to outcome allow")
+	case r.Outcome != agent.Allow && len(r.Hosts)+len(r.Secrets) > 0:
+		return nil, errors.New("hosts and secrets belong to outcome allow")
 	case w.Reason == "":
 		return nil, errors.New("no reason; it is what a person is shown")
 	}

@@ -136,6 +136,7 @@ type Rule struct {
 	Outcome agent.Outcome
 	Answers Questions // of an allowing rule
 	Hosts   []string  // that an allowing rule names: calls that it concerns may reach them
+	Secrets []string  // likewise: they may be given these, which their tool declares
 	Reason  string
 	Remedy  string // what a person can do about it
 

@@ -36,11 +36,17 @@ func (p Profile) String() string {
 }
 
 // Grant is what a decision widens for one call. The zero Grant widens nothing:
-// strict profile, workspace read-only, no network.
+// strict profile, workspace read-only, no network, no secrets.
 type Grant struct {
 	Profile Profile  `json:"profile"`
-	Write   bool     `json:"write"`           // the workspace may be changed
-	Hosts   []string `json:"hosts,omitempty"` // hosts the call may reach
+	Write   bool     `json:"write"`             // the workspace may be changed
+	Hosts   []string `json:"hosts,omitempty"`   // hosts the call may reach
+	Secrets []string `json:"secrets,omitempty"` // names of secrets the call is given
+}
+
+// Widens reports whether the grant gives anything beyond the zero Grant.
+func (g Grant) Widens() bool {
+	return g.Profile != Strict || g.Write || len(g.Hosts) > 0 || len(g.Secrets) > 0
 }
 
 // Permit is the right to run one call once. The zero Permit covers no call.
