@@ -40,7 +40,7 @@ func evalCalibrateCommand(t *terminal) *cli.Command {
 func evalCalibrate(c *cli.Context, t *terminal) error {
 	splits, err := readSplits(c.String("recipe"), c.String("split"))
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	if c.Int("limit") < 0 {
 		return usage(errors.New("--limit cannot be negative"))

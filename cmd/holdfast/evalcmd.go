@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/eval"
-	"github.com/holdfast-run/holdfast/eval/tasks"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
@@ -34,20 +33,15 @@ func evalCommand(t *terminal) *cli.Command {
 				&cli.Uint64Flag{Name: "seed", Usage: "draws the same values again; 0 draws fresh ones"}),
 			Action: func(c *cli.Context) error { return evalExamples(c, t) },
 		}, evalModelCommand(t), evalSafetyCommand(t), evalSuiteCommand(t, "injecagent", "InjecAgent", true),
-			evalSuiteCommand(t, "agentdojo", "agentdojo", true), evalSuiteCommand(t, "bfcl", "BFCL", false), evalAgentSafetyCommand(t),
+			evalSuiteCommand(t, "agentdojo", "AgentDojo", true), evalSuiteCommand(t, "bfcl", "BFCL", false), evalAgentSafetyCommand(t),
 			evalCalibrateCommand(t)},
 	}
 }
 
 func evalExamples(c *cli.Context, t *terminal) error {
-	f, err := os.Open(c.String("tasks"))
+	list, err := readTasks(c.String("tasks"), "the example tasks come with the source: name its file examples/tasks.jsonl, or one of your own, with --tasks FILE")
 	if err != nil {
-		return usage(fmt.Errorf("open tasks: %w", err))
-	}
-	defer f.Close()
-	list, err := tasks.Read(f)
-	if err != nil {
-		return usage(err)
+		return err
 	}
 	b, err := openEvalBench(c, t)
 	if err != nil {

@@ -60,7 +60,7 @@ func evalModelCommand(t *terminal) *cli.Command {
 func evalModel(c *cli.Context, t *terminal) error {
 	splits, err := readSplits(c.String("recipe"), c.String("split"))
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	if c.Int("limit") < 0 || c.Int("failures") < 0 {
 		return usage(errors.New("--limit and --failures cannot be negative"))
@@ -86,7 +86,7 @@ func evalModel(c *cli.Context, t *terminal) error {
 	if c.Bool("json") {
 		return printModelJSON(t, m, c.Uint64("seed"), reports)
 	}
-	fmt.Fprintf(t.out, "model %s, SHA-256 %.12s, seed %d, %d tasks in %s\n", inertLine(m.used.Name, 60), m.used.GGUF, c.Uint64("seed"), ran,
+	fmt.Fprintf(t.out, "model %s, SHA-256 %.12s, seed %d, %s in %s\n", inertLine(m.used.Name, 60), m.used.GGUF, c.Uint64("seed"), count(ran, "task"),
 		time.Since(began).Round(time.Second))
 	for _, n := range m.notes {
 		fmt.Fprintf(t.out, "note: %s\n", n)
@@ -115,7 +115,7 @@ func readSplits(dir, list string) ([]eval.Split, error) {
 	asked := strings.Split(list, ",")
 	for _, a := range asked {
 		if !slices.Contains(names, a) {
-			return nil, fmt.Errorf("--split %q is not one of %s", a, strings.Join(names, ", "))
+			return nil, usage(fmt.Errorf("--split %q is not one of %s", a, strings.Join(names, ", ")))
 		}
 	}
 	var splits []eval.Split
@@ -128,7 +128,7 @@ func readSplits(dir, list string) ([]eval.Split, error) {
 		if s.file == "" {
 			list, err = ours.Tasks(builtinTools)
 		} else {
-			list, err = readTasks(filepath.Join(dir, s.file))
+			list, err = readTasks(filepath.Join(dir, s.file), "the tasks come with the source: name its folder models/recipe with --recipe DIR, or --split own, which is built in")
 		}
 		if err != nil {
 			return nil, err
@@ -138,13 +138,18 @@ func readSplits(dir, list string) ([]eval.Split, error) {
 	return splits, nil
 }
 
-func readTasks(path string) ([]tasks.Template, error) {
+// readTasks reads a file of tasks that a flag or an argument names.
+func readTasks(path, hint string) ([]tasks.Template, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("open tasks: %w", err)
+		return nil, &failure{exitUsage, fmt.Errorf("open tasks: %w", err), hint}
 	}
 	defer f.Close()
-	return tasks.Read(f)
+	list, err := tasks.Read(f)
+	if err != nil {
+		return nil, usage(fmt.Errorf("%s: %w", inertLine(path, 200), err))
+	}
+	return list, nil
 }
 
 // worstKinds is how many failing kinds of a split are printed.
@@ -155,7 +160,7 @@ func printModelReport(t *terminal, reports []eval.SplitReport, failures int) {
 	fmt.Fprint(t.out, eval.Table(reports))
 	for _, r := range reports {
 		failed := r.Failed()
-		fmt.Fprintf(t.out, "\n%s: %d of %d tasks with a fault\n", r.Name, len(failed), len(r.Rows))
+		fmt.Fprintf(t.out, "\n%s: %d of %s with a fault\n", r.Name, len(failed), count(len(r.Rows), "task"))
 		worst := r.Worst()
 		for _, k := range worst[:min(len(worst), worstKinds)] {
 			fmt.Fprintln(t.out, "  "+k.String())

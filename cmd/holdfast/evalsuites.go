@@ -96,7 +96,7 @@ func evalAgentSafety(c *cli.Context, t *terminal) error {
 	if c.Bool("json") {
 		return json.NewEncoder(t.out).Encode(rep)
 	}
-	fmt.Fprintf(t.out, "model %s, %d requests; %d tools have no schema and were left out\n%s", inertLine(b.m.used.Name, 60), len(cases), missing, rep)
+	fmt.Fprintf(t.out, "model %s, %s; left out for want of a schema: %s\n%s", inertLine(b.m.used.Name, 60), count(len(cases), "request"), count(missing, "tool"), rep)
 	return nil
 }
 

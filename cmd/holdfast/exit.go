@@ -65,9 +65,10 @@ func exitTable(codes ...int) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// helpWithExits is the help of a command, ending with its exit codes.
+// helpWithExits is the help of a command, ending with its exit codes. Every command can be
+// used wrongly.
 func helpWithExits(codes ...int) string {
-	return cli.CommandHelpTemplate + "\n" + exitTable(codes...) + "\n"
+	return cli.CommandHelpTemplate + "\n" + exitTable(append(codes, exitUsage)...) + "\n"
 }
 
 // failure is an error with its exit code and what the operator can do.

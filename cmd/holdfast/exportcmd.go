@@ -108,7 +108,7 @@ func exportRuns(c *cli.Context, t *terminal) error {
 
 // printSet says what was written where, and what was left out and why.
 func printSet(t *terminal, card *dataset.Card, dir string) error {
-	fmt.Fprintf(t.out, "%d rows of %d of %d runs in %s\n", card.Rows, card.RunsOut, card.Runs, dir)
+	fmt.Fprintf(t.out, "%s of %d of %s in %s\n", count(card.Rows, "row"), card.RunsOut, count(card.Runs, "run"), dir)
 	for _, why := range sortedKeys(card.Lost) {
 		fmt.Fprintf(t.out, "left out: %d: %s\n", card.Lost[why], why)
 	}
@@ -122,7 +122,7 @@ func checkSet(t *terminal, dir string) error {
 		return &failure{exitDigest, err, "export it again"}
 	}
 	if err != nil {
-		return usage(err)
+		return &failure{exitUsage, err, "name the folder that holdfast export -o wrote"}
 	}
 	fmt.Fprintf(t.out, "%s: %s in %s", c.Format, count(c.Rows, "row"), count(c.Files, "file"))
 	if c.Tokens > 0 {

@@ -295,9 +295,9 @@ func printReplay(t *terminal, id string, r replay.Report) {
 	if r.First != nil {
 		verdict = "DIFFERS at " + inertLine(r.First.String(), 600)
 	}
-	fmt.Fprintf(t.out, "%s %s: %d events, %d decisions", id, r.Mode, r.Events, r.Decisions)
+	fmt.Fprintf(t.out, "%s %s: %s, %s", id, r.Mode, count(r.Events, "event"), count(r.Decisions, "decision"))
 	if r.Generations > 0 {
-		fmt.Fprintf(t.out, "; of %d generations %d prompts, %d outputs, %d log-probabilities the same", r.Generations, r.Prompts, r.Same, r.Exact)
+		fmt.Fprintf(t.out, "; of %s, the prompt of %d, the output of %d and the log-probabilities of %d are the same", count(r.Generations, "generation"), r.Prompts, r.Same, r.Exact)
 	}
 	fmt.Fprintf(t.out, "; %s\n", verdict)
 }

@@ -61,9 +61,9 @@ func rollout(c *cli.Context, t *terminal) error {
 	if c.Args().Len() != 1 || c.Int("parallel") < 1 {
 		return usage(errors.New("name one file of tasks, and at least one run at a time"))
 	}
-	list, err := readTasks(c.Args().First())
+	list, err := readTasks(c.Args().First(), usageHint)
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	o := eval.RolloutOptions{Samples: c.Int("samples"), Seed: c.Uint64("seed")}
 	if o.Shard, o.Shards, err = shardOf(c.String("shard")); err != nil {
@@ -105,7 +105,7 @@ func rollout(c *cli.Context, t *terminal) error {
 	}
 	defer os.RemoveAll(scratch)
 	if !c.Bool("quiet") {
-		t.printf("%s: %d runs, %d done before, %d cut short before\n", plan.Name, len(plan.Jobs), len(done), len(lost))
+		t.printf("%s: %s, %d done before, %d cut short before\n", plan.Name, count(len(plan.Jobs), "run"), len(done), len(lost))
 	}
 	b := &rolloutBench{l: l, m: m, rules: rules, limits: limits, temp: c.Float64("temp"), review: c.String("review"), lost: lost}
 	if err := plan.Run(c.Context, done, c.Int("parallel"), scratch, b.run, rolloutProgress(c, t)); err != nil {
@@ -236,7 +236,7 @@ func rewards(c *cli.Context, t *terminal, l *ledger.Ledger, plan eval.Rollout) e
 		return fmt.Errorf("internal error: %d runs of %d are there", len(list), len(plan.Jobs))
 	}
 	o := dataset.RewardOptions{}
-	fmt.Fprintf(t.out, "%s: %d runs, %s\n\n%s", plan.Name, len(list), o.Name(), dataset.Table(list, o))
+	fmt.Fprintf(t.out, "%s: %s, %s\n\n%s", plan.Name, count(len(list), "run"), o.Name(), dataset.Table(list, o))
 	if c.String("output") == "" {
 		return nil
 	}

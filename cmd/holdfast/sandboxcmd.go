@@ -94,6 +94,9 @@ func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorMode
 				if line := changedLine(b.Sandbox); line != "" {
 					fmt.Fprintln(t.err, line)
 				}
+				if b.Exit != 0 && !g.Write && triedToWrite(b.Out.String()) {
+					fmt.Fprintln(t.err, "the workspace is read-only here; --write lets the call change it")
+				}
 				code = b.Exit
 				if b.Status != agent.CallOK && code == 0 && b.Code != "held" { // what was left out is told above
 					code = exitInternal // a limit stopped it, or it did not run, or nothing of it was kept
@@ -117,6 +120,11 @@ func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorMode
 		return silent{code}
 	}
 	return nil
+}
+
+// triedToWrite reports whether a program complained that it could not write.
+func triedToWrite(output string) bool {
+	return strings.Contains(strings.ToLower(output), "read-only")
 }
 
 // quoteAll joins words into a command line for /bin/sh that means exactly these words.
