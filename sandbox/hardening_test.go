@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -81,6 +82,34 @@ func init() {
 			}
 		}
 		return fmt.Sprintf("%d %.60q", len(found), strings.Join(found, " "))
+	}
+}
+
+func init() {
+	// runs a cell from a thread of lower priority, and tells that of the tool
+	attempts["niced"] = func(a []string) string {
+		runtime.LockOSThread()
+		n, _ := strconv.Atoi(a[0])
+		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, n); err != nil {
+			return err.Error()
+		}
+		r, err := sandbox.New(context.Background(), sandbox.Config{})
+		if err != nil {
+			return err.Error()
+		}
+		defer r.Close()
+		res, err := r.Run(context.Background(), sandbox.Spec{CallID: "x", Argv: []string{"/usr/bin/nice"}}, sandbox.Discard)
+		return fmt.Sprint(string(res.Stdout.Head), err)
+	}
+}
+
+// TestPriorityIsThatOfACellAtMost: a runner that was put behind has cells as well.
+func TestPriorityIsThatOfACellAtMost(t *testing.T) {
+	open(t, sandbox.Config{})
+	for own, want := range map[string]string{"0": "10", "10": "10", "15": "15", "19": "19"} {
+		if got := outside(t, "niced", own); !strings.HasPrefix(got, want+"\n") {
+			t.Errorf("at %s: %q", own, got)
+		}
 	}
 }
 

@@ -265,7 +265,7 @@ static TEXT long carry_out(const struct op *o) {
 		SYS(umask, o->a);
 		return 0;
 	case OP_NICE:
-		return SYS(setpriority, 0, 0, o->a);
+		return op_nice((int)o->a);
 	case OP_CHDIR:
 		return SYS(chdir, text(o));
 	case OP_CAPS:
