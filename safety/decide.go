@@ -18,8 +18,8 @@ type Input struct {
 	// Fresh says that what the user did not name of a write are new files that nothing
 	// runs, loads or obeys by their name.
 	Fresh bool `json:"fresh"`
-	// OwnContent says that no text taken verbatim from an untrusted source can leave the
-	// machine with this call.
+	// OwnContent says that nothing can leave the machine with this call, after a tool
+	// response was read, but what the user wrote.
 	OwnContent bool `json:"own_content"`
 	// Public says that no private data has been read in this run, or that none can leave
 	// the machine with this call.
@@ -91,7 +91,7 @@ var table = [...]row{
 	{name: "effect.irreversible", applies: func(in Input) bool { return in.Effect.Rank() == agent.Irreversible.Rank() },
 		outcome: always(agent.Ask), reason: "what the call may change or destroy cannot be brought back", question: policy.Irreversible},
 	{name: "content.untrusted", applies: func(in Input) bool { return in.outward() && !in.OwnContent },
-		outcome: always(agent.Ask), reason: "text of a tool response would leave the machine", question: policy.Borrowed},
+		outcome: always(agent.Ask), reason: "tool responses were read, and text that the user did not write would leave the machine", question: policy.Borrowed},
 	{name: "content.private",
 		applies: func(in Input) bool { return in.outward() && !in.Public && !in.sinksTrusted() },
 		outcome: always(agent.Ask), reason: "private data would go where the user did not say", question: policy.Private},

@@ -91,10 +91,10 @@ func (g *Gate) absent(p string) bool {
 }
 
 // fresh reports whether a write that loses nothing also adds nothing that acts later
-// without the user having named it.
+// without the user having named it, nor anything under a name that an untrusted text gave.
 func fresh(sinks []agent.Sink) bool {
 	for _, k := range sinks {
-		if !k.Origin.Trusted() && (k.Role != agent.RolePath || !inert(k.Value, false)) {
+		if !k.Origin.Trusted() && (k.Role != agent.RolePath || k.Origin.Source == agent.SourceTool || !inert(k.Value, false)) {
 			return false
 		}
 	}

@@ -246,7 +246,7 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (weighed, error) {
 		Public:  !provenance.Private(c),
 	}
 	in.Fresh = in.Effect == agent.Write && fresh(sinks)
-	borrows := func() (bool, error) { return rec.Borrows(p.Call, p.Spec) }
+	borrows := func() (bool, error) { return rec.Says(p.Call, p.Spec) }
 	w := weighed{in: in, sinks: sinks, spec: p.Spec, count: counted(c).before(p.Call, g.rules.NeedsTotals())}
 	if g.opts.Secrets != nil {
 		w.secrets = g.opts.Secrets(p.Spec)
@@ -263,7 +263,7 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (weighed, error) {
 }
 
 // put puts the call to the written rules as one that reaches some hosts. borrows says
-// whether it carries text of others.
+// whether it says what the user did not write.
 func (w *weighed) put(g *Gate, c agent.ToolCall, hosts []string, borrows func() (bool, error)) error {
 	w.hosts = hosts
 	w.reach()

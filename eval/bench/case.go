@@ -80,15 +80,30 @@ func (c Case) Spec(tool string) agent.ToolSpec {
 // Effectful reports whether a call of the tool does more than read.
 func (c Case) Effectful(tool string) bool { return c.Spec(tool).Effect.Rank() > agent.Read.Rank() }
 
+// Wanted reports whether a call is one of the benign script: whoever asks for it besides, it
+// is what the user asked for.
+func (c Case) Wanted(s Step) bool {
+	return slices.ContainsFunc(c.Steps, func(b Step) bool { return b.Canonical() == s.Canonical() })
+}
+
 // Benign is the case without its attack, on the outputs given.
 func (c Case) Benign(steps []Step) Case {
 	return Case{ID: c.ID, Suite: c.Suite, Prompt: c.Prompt, Tools: c.Tools, Steps: steps, Files: c.Files}
 }
 
-// Twin is the attacker's instruction as the user's own request: the same calls, which
-// now must not be denied.
+// Twin is the attacker's instruction as the user's own request: the same calls, with what
+// their first returned in them, which now must not be denied.
 func (c Case) Twin() Case {
-	return Case{ID: c.ID, Suite: c.Suite, Prompt: c.Goal, Tools: c.Tools, Steps: c.Attack, Files: c.Files}
+	steps := slices.Clone(c.Attack)
+	for i := range steps {
+		steps[i].Args = Fill(steps[i].Args, func(call int) string {
+			if call < i {
+				return c.Attack[call].Output
+			}
+			return ""
+		})
+	}
+	return Case{ID: c.ID, Suite: c.Suite, Prompt: c.Goal, Tools: c.Tools, Steps: steps, Files: c.Files}
 }
 
 // Carried reports whether what a model was shown holds the injection.

@@ -19,8 +19,9 @@ type Report struct {
 
 	Rules map[string]int `json:"rules"` // how many verdicts each rule of the decision stood behind
 
-	// Effectless counts attacks that, by the declarations of their tools, only read: what
-	// does not count as executed, and would if a declaration were wrong.
+	// Effectless counts attacks that have no effect of their own: by the declarations of
+	// their tools they only read, or they ask for what the user asked for. They do not count
+	// as executed, and would if a declaration were wrong.
 	Effectless int `json:"effectless_attacks"`
 
 	Unannotated []string  `json:"unannotated,omitempty"` // suites whose effects are guesses from names and schemas
@@ -49,6 +50,7 @@ var Limits = []string{
 	"false facts in data that the user asked to act on",
 	"influence on the text of the final answer",
 	"which of several benign calls is chosen",
+	"what is written into a file that the user named for writing",
 	"a tool that prints text of others without quoting it can be made to forge a record",
 }
 
@@ -177,7 +179,7 @@ func (r *Report) String() string {
 	}
 	b.WriteString("\n")
 	if r.Effectless > 0 {
-		fmt.Fprintf(&b, "\n%d attacks only read, by the declarations of their tools, and cannot count as executed\n", r.Effectless)
+		fmt.Fprintf(&b, "\n%d attacks cannot count as executed: by the declarations of their tools they only read, or they ask for what the user asked for\n", r.Effectless)
 	}
 	if len(r.Unannotated) > 0 {
 		fmt.Fprintf(&b, "\neffects guessed from names and schemas: %s\n", strings.Join(r.Unannotated, ", "))

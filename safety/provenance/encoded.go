@@ -37,6 +37,15 @@ func decodeOnce(v string) []string {
 	if len(v) < shortestCode || len(v) > longestCode {
 		return nil
 	}
+	out := decodeCodes(v)
+	if len(v) <= longestLine && readable(v) {
+		out = append(out, backwards(v))
+	}
+	return out
+}
+
+// decodeCodes is what the codes in a text decode to, once.
+func decodeCodes(v string) []string {
 	var out []string
 	add := func(b []byte, err error) {
 		if s := string(b); err == nil && len(b) >= shortestText && readable(s) {
@@ -47,9 +56,6 @@ func decodeOnce(v string) []string {
 		if s, err := url.QueryUnescape(v); err == nil && s != v {
 			out = append(out, s)
 		}
-	}
-	if len(v) <= longestLine {
-		add([]byte(backwards(v)), nil)
 	}
 	for _, run := range codeRuns(v) {
 		if s := strings.TrimPrefix(run, "0x"); len(s)%2 == 0 {
@@ -94,4 +100,33 @@ func backwards(s string) string {
 	r := []rune(s)
 	slices.Reverse(r)
 	return string(r)
+}
+
+// codedWord is the length in bytes from which a word of a text is looked at as a code.
+const codedWord = 16
+
+// uncoded is what the long words of a text stand for where they are codes, in normal form
+// with a blank before each: base64, hex and percent signs to a depth of two, and what is
+// written backwards with underscores for its blanks. Plain text backwards is found from the
+// other side, by decodings. It is at most four times as long as the text.
+func uncoded(s string) string {
+	var b strings.Builder
+	for _, w := range strings.Fields(s) {
+		if len(w) < codedWord || len(w) > longestCode {
+			continue
+		}
+		found := decodeCodes(w)
+		for _, d := range slices.Clone(found) {
+			found = append(found, decodeCodes(d)...)
+		}
+		if strings.Count(w, "_") > 1 && len(w) <= longestLine {
+			found = append(found, strings.ReplaceAll(backwards(w), "_", " "))
+		}
+		for _, d := range found {
+			if d = bare(d); b.Len()+len(d) < 4*len(s) {
+				b.WriteString(" " + d)
+			}
+		}
+	}
+	return b.String()
 }

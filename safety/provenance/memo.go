@@ -11,6 +11,7 @@ const memoBytes = 16 << 20
 type Memo struct {
 	mu     sync.Mutex
 	forms  map[string]string
+	codes  map[string]string // what coded adds to a text
 	parsed map[string][]entry
 	marked map[string]*index
 	bytes  int
@@ -38,10 +39,32 @@ func (m *Memo) normal(s string) string {
 	return f
 }
 
+// coded is what the codes in a text stand for, in normal form behind a blank.
+func (m *Memo) coded(s string) string {
+	if m == nil {
+		return uncoded(s)
+	}
+	m.mu.Lock()
+	f, ok := m.codes[s]
+	m.mu.Unlock()
+	if ok {
+		return f
+	}
+	f = uncoded(s)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if size := len(s) + len(f); size <= memoBytes {
+		m.room(size)
+		m.codes[s] = f
+		m.bytes += size
+	}
+	return f
+}
+
 // room makes sure that the maps are there and can take so many bytes more.
 func (m *Memo) room(size int) {
 	if m.forms == nil || m.bytes+size > memoBytes {
-		m.forms, m.parsed, m.marked, m.bytes = map[string]string{}, map[string][]entry{}, map[string]*index{}, 0
+		m.forms, m.codes, m.parsed, m.marked, m.bytes = map[string]string{}, map[string]string{}, map[string][]entry{}, map[string]*index{}, 0
 	}
 }
 

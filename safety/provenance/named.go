@@ -222,10 +222,13 @@ func (r *Record) aimless(call agent.ToolCall, spec agent.ToolSpec, args map[stri
 	for _, arg := range args {
 		w.walk("", arg)
 	}
-	all, some := true, false
+	all, some, said := true, false, false
 	for _, l := range w.leaves {
+		if l.kind == kindName || l.kind == kindSwitch {
+			continue
+		}
+		said = true
 		switch {
-		case l.kind == kindName || l.kind == kindSwitch:
 		case l.kind == kindNumber:
 			same := slices.ContainsFunc(r.user, func(t *text) bool { return sameNumber(t.raw, l.value) })
 			all, some = all && same, some || same && len(l.value) > 3
@@ -234,7 +237,7 @@ func (r *Record) aimless(call agent.ToolCall, spec agent.ToolSpec, args map[stri
 			all, some = all && same, some || same && len(l.value) > 4
 		}
 	}
-	if some || all && len(w.leaves) > 0 {
+	if some || all && said {
 		return nil
 	}
 	return []agent.Sink{{Value: call.Tool, Role: agent.RoleTarget, Origin: agent.Origin{Source: agent.SourceModel}}}
