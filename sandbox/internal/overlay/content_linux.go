@@ -87,6 +87,17 @@ func readlink(dir int, name string) (string, error) {
 	return string(b[:n]), nil
 }
 
+// inspectGit returns why a file of git's is held back for what it says, or "".
+func inspectGit(upper int, name string, st *unix.Stat_t, lower int, parts []string) (string, error) {
+	switch {
+	case isIndex(parts):
+		return inspectIndex(upper, name, st, lower)
+	case isRef(parts):
+		return inspectRef(upper, name, st)
+	}
+	return "", nil
+}
+
 // inspectIndex returns why the index of a git repository is held back, or "". git
 // is the repository as it is in the workspace, or -1.
 func inspectIndex(dir int, name string, st *unix.Stat_t, git int) (string, error) {
@@ -109,6 +120,20 @@ func inspectIndex(dir int, name string, st *unix.Stat_t, git int) (string, error
 		return "git would act on it: " + err.Error(), nil
 	}
 	return "", nil
+}
+
+// inspectRef returns why a reference is held back, or "".
+func inspectRef(dir int, name string, st *unix.Stat_t) (string, error) {
+	f, err := openFile(dir, name, st.Mode, true)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxRef+1))
+	if err != nil || !strayRef(string(b)) {
+		return "", err
+	}
+	return "it points git at a file that is no reference", nil
 }
 
 // maxIndex bounds the bytes of an index; it names about a million files.

@@ -307,8 +307,8 @@ func (d *drain) leaf(upper, lower int, it item, name string, up, low *unix.Stat_
 	if it.Type == File {
 		it.Size = up.Size
 	}
-	if it.Held == "" && it.Type == File && isIndex(components(it.Path)) {
-		if it.Held, err = inspectIndex(upper, name, up, lower); err != nil {
+	if it.Held == "" && it.Type == File {
+		if it.Held, err = inspectGit(upper, name, up, lower, components(it.Path)); err != nil {
 			return fmt.Errorf("%q: %w", it.Path, err)
 		}
 	}

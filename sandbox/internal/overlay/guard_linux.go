@@ -36,12 +36,16 @@ type guard struct {
 	ids     map[fileID]string // to the guarded name that leads there
 	paths   map[string]string // folded, relative to root
 	user    []string          // configurations of git that hold for every repository
+	passwd  string            // who has which home
 	fresh   string            // what would act in a new repository, or ""
 	read    map[string]bool   // configurations that were read, for a working tree each
 	walked  map[fileID]bool   // folders that were walked as guarded ones
 	pending []string          // guarded folders still to be walked
 	left    int
 }
+
+// passwdFile is where the homes of this machine's own users stand.
+var passwdFile = "/etc/passwd"
 
 // fileID is a file of this machine, by whatever name.
 type fileID struct{ dev, ino uint64 }
@@ -60,6 +64,7 @@ func newGuard(ctx context.Context, lower int, f Filter) (*guard, error) {
 		g.within = parts[slices.Index(parts, ".git"):]
 	}
 	g.user = userConfigs()
+	g.passwd, _ = readSmall(passwdFile) // of whom it does not tell, the home is unknown
 	for _, f := range g.user {
 		if err := g.trace(path.Dir(f), path.Base(f), f); err != nil {
 			return nil, err

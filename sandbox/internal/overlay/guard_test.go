@@ -116,6 +116,24 @@ func TestWhatGuardedNamesLeadTo(t *testing.T) {
 			t.Errorf("held %q", held)
 		}
 	})
+	t.Run("the home of another user", func(t *testing.T) {
+		w := newWorld(t, nil)
+		passwd := filepath.Join(t.TempDir(), "passwd")
+		if err := os.WriteFile(passwd, []byte("root:x:0:0:root:/root:/bin/sh\nfred:x:9:9:Fred:"+w.dir+":/bin/sh\nshort:x:9\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		defer overlay.SetPasswd(passwd)()
+		// fred's home is the folder above the workspace, and so may be that of a
+		// user whom only a directory service knows
+		for text, held := range map[string]bool{"~fred/work/s": true, "~nobody-here/work/s": true, "~short/work/s": true, "~root/work/s": false, "~fred/s": false} {
+			w := world{w.dir}
+			put(t, w.work(), map[string]string{".git/config": "[core]\n\thooksPath = " + text + "\n", "s/x": "1"})
+			put(t, w.upper(), map[string]string{"s/x": "2"})
+			if got := heldIn(w.read(t, overlay.Filter{})); (got["s/x"] != "") != held {
+				t.Errorf("%s: held %q", text, got)
+			}
+		}
+	})
 	t.Run("a new repository that the user's configuration would act in", func(t *testing.T) {
 		home := t.TempDir()
 		t.Setenv("HOME", home)
@@ -184,6 +202,46 @@ func TestGitDirectoryIsClosed(t *testing.T) {
 	if held := heldIn(w.read(t, overlay.Filter{})); held["b/hooks/x"] == "" || held["b/index"] == "" || held["b/sequencer/x"] == "" || held["b/info/attributes"] == "" || held["b/refs/heads/x"] != "" {
 		t.Errorf("a bare repository: held %q", held)
 	}
+}
+
+// TestReferencesLeadToReferences: git writes to what a symbolic reference names.
+func TestReferencesLeadToReferences(t *testing.T) {
+	for text, held := range map[string]bool{"ref: refs/heads/topic\n": false, "0123456789012345678901234567890123456789\n": false,
+		"ref: config\n": true, "ref:hooks/post-commit": true, "ref: \t\nconfig": true, "ref: refs/../config\n": true, "ref: refs/heads/../../config": true,
+		"ref: refs//x": true, "ref: refs/heads/.x": true, "ref: refs/heads/x.lock": true, "ref: ": true, "ref: worktrees/x/HEAD": true,
+		"ref: refs/heads/" + strings.Repeat("x", 5000): true} {
+		for _, p := range []string{".git/HEAD", ".git/ORIG_HEAD", ".git/refs/heads/main", ".GIT/refs/remotes/a/HEAD", "b/refs/heads/x", "b/HEAD"} {
+			w := newWorld(t, map[string]string{p: text})
+			put(t, w.work(), map[string]string{"b/HEAD": "x", "b/objects/": "", "b/refs/": ""})
+			if got := heldIn(w.read(t, overlay.Filter{})); (got[p] != "") != held {
+				t.Errorf("%s %.40q: held %q", p, text, got)
+			}
+		}
+	}
+	t.Run("control: git writes the file", func(t *testing.T) {
+		git, err := exec.LookPath("git")
+		if err != nil {
+			t.Skip("UNTESTED(git is not installed)")
+		}
+		dir := t.TempDir()
+		run := func(args ...string) error {
+			cmd := exec.Command(git, args...)
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+			return cmd.Run()
+		}
+		if err := run("init", "-q", "-b", "main"); err != nil {
+			t.Fatal(err)
+		}
+		if err := run("-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "--allow-empty", "-m", "x"); err != nil {
+			t.Fatal(err)
+		}
+		const target = "hooks/post-commit"
+		put(t, dir, map[string]string{".git/refs/heads/main": "ref: " + target + "\n"})
+		err = run("-c", "user.name=x", "-c", "user.email=x@x", "commit", "-q", "--allow-empty", "-m", "y")
+		if b, rerr := os.ReadFile(filepath.Join(dir, ".git", target)); rerr != nil || len(b) != 41 {
+			t.Errorf("%v: %q, %v", err, b, rerr)
+		}
+	})
 }
 
 // index writes an index of version 2 that names the given paths.

@@ -144,8 +144,10 @@ func (g *guard) config(tree, file string, depth int) error {
 	}
 	for _, s := range parseConfig(text) {
 		for _, w := range s.files() {
-			if err := g.setting(tree, file, s, fromHome(w), s.key+" of "+why, depth); err != nil {
-				return err
+			for _, p := range g.fromHome(w) {
+				if err := g.setting(tree, file, s, p, s.key+" of "+why, depth); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -192,14 +194,16 @@ func (g *guard) anywhere(file string, depth int) (string, error) {
 	}
 	for _, s := range parseConfig(text) {
 		for _, w := range s.files() {
-			switch p := fromHome(w); {
-			case s.includes():
-				if found, err := g.anywhere(from(path.Dir(file), p), depth+1); err != nil || found != "" {
-					return found, err
+			for _, p := range g.fromHome(w) {
+				switch {
+				case s.includes():
+					if found, err := g.anywhere(from(path.Dir(file), p), depth+1); err != nil || found != "" {
+						return found, err
+					}
+				case s.key == "core.hookspath" && !strings.HasPrefix(p, "/"),
+					strings.HasPrefix(p, "./"), strings.HasPrefix(p, "../"):
+					return s.key + " of " + file, nil
 				}
-			case s.key == "core.hookspath" && !strings.HasPrefix(p, "/"),
-				strings.HasPrefix(p, "./"), strings.HasPrefix(p, "../"):
-				return s.key + " of " + file, nil
 			}
 		}
 	}
@@ -233,14 +237,39 @@ func userConfigs() []string {
 	return list
 }
 
-// fromHome replaces "~/".
-func fromHome(p string) string {
-	rest, ok := strings.CutPrefix(p, "~/")
-	home, err := os.UserHomeDir()
-	if !ok || err != nil {
-		return p
+// fromHome replaces "~/" and "~name/". Where the home of a name is not known here,
+// as of users of a directory service, every folder above the workspace is taken
+// for it: nothing else of theirs is in reach of a change.
+func (g *guard) fromHome(p string) []string {
+	name, rest, ok := strings.Cut(p, "/")
+	if !ok || !strings.HasPrefix(name, "~") {
+		return []string{p}
 	}
-	return path.Join(home, rest)
+	if name == "~" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return []string{p}
+		}
+		return []string{path.Join(home, rest)}
+	}
+	if home := homeOf(g.passwd, name[1:]); home != "" {
+		return []string{path.Join(home, rest)}
+	}
+	list := []string{path.Join("/", rest)}
+	for dir := g.root; dir != "/"; dir = path.Dir(dir) {
+		list = append(list, path.Join(dir, rest))
+	}
+	return list
+}
+
+// homeOf finds a user's home in the text of a passwd file; "" if there is none.
+func homeOf(passwd, name string) string {
+	for line := range strings.Lines(passwd) {
+		if f := strings.Split(strings.TrimSuffix(line, "\n"), ":"); len(f) == 7 && f[0] == name && strings.HasPrefix(f[5], "/") {
+			return f[5]
+		}
+	}
+	return ""
 }
 
 // readSmall reads a regular file of git's; "" if there is none. What it is is seen

@@ -1,0 +1,35 @@
+package overlay
+
+import (
+	"slices"
+	"strings"
+)
+
+// isRef reports whether git may read a path as a reference: one of the heads of a
+// git directory, or what lies in a folder "refs", in whatever folder that does: a
+// repository need not be called ".git".
+func isRef(parts []string) bool {
+	last := parts[len(parts)-1]
+	return slices.Contains(parts[:len(parts)-1], "refs") || last == "head" || strings.HasSuffix(last, "_head") || last == "auto_merge"
+}
+
+// maxRef is more than a reference of git's own making is ever long, in bytes.
+const maxRef = 4 << 10
+
+// strayRef reports whether a reference stands for another that is none: git
+// follows it to whatever file of the git directory it names, and when the
+// reference is set next, it is that file which git overwrites.
+func strayRef(text string) bool {
+	target, symbolic := strings.CutPrefix(text, "ref:")
+	if !symbolic {
+		return false
+	}
+	target = strings.Trim(target, " \t\n\v\f\r")
+	name, ok := strings.CutPrefix(target, "refs/")
+	if !ok || len(text) > maxRef {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(name, "/"), func(s string) bool {
+		return s == "" || s[0] == '.' || strings.HasSuffix(s, ".lock") || strings.ContainsAny(s, "\\\x00")
+	})
+}
