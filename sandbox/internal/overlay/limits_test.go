@@ -61,7 +61,7 @@ func TestGitIsNotPointedElsewhere(t *testing.T) {
 		}
 	})
 	t.Run("work in a repository goes on", func(t *testing.T) {
-		w := newWorld(t, map[string]string{".git/HEAD": "ref: y\n", ".git/objects/ab/c": "x", ".git/refs/heads/y": "1",
+		w := newWorld(t, map[string]string{".git/HEAD": "ref: refs/heads/y\n", ".git/objects/ab/c": "x", ".git/refs/heads/y": "1",
 			"HEAD": "x", "config": "x", ".github/README": "x"})
 		put(t, w.work(), map[string]string{".git/HEAD": "ref: x\n", ".git/objects/aa/b": "x", ".git/refs/heads/x": "1"})
 		if held := heldIn(w.read(t, overlay.Filter{})); len(held) > 0 {
