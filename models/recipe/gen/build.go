@@ -244,9 +244,26 @@ func (b *builder) thin() {
 	b.doc.Forks = kept
 }
 
+// brief cuts a document down to its request, with what is asked of it: a fifth of the
+// length, so that labels and plans of many more requests fit into the same tokens.
+func (b *builder) brief() {
+	at := b.doc.Forks[0].At
+	var kept []branch
+	for _, f := range b.doc.Forks {
+		if f.At == at && (f.Purpose == "label" || f.Purpose == "plan") {
+			kept = append(kept, f)
+		}
+	}
+	b.main.segs, b.doc.Forks = b.main.segs[:at], kept
+	b.doc.Meta.Brief = true
+}
+
 // finish returns the document.
 func (b *builder) finish(id, kind string) document {
 	if b.split == splitTrain {
+		if b.doc.Meta.Turns == 1 && b.chance(0.2) {
+			b.brief()
+		}
 		b.thin()
 	}
 	b.doc.ID, b.doc.Kind, b.doc.Split, b.doc.Main = id, kind, b.split, b.main.segs

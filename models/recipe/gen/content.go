@@ -10,12 +10,18 @@ type record struct {
 	keys  []string
 	vals  map[string]string
 	lines map[string]string // by key, as it stands in the file, without indentation and comma
+	heads map[string]string // by line, what a walk names it by: the key as it is spelled there
 	text  []string          // the file's lines
+}
+
+// note remembers the line of a key and what names it.
+func (r record) note(k, v, head, line string) {
+	r.vals[k], r.lines[k], r.heads[line] = v, line, head
 }
 
 // record draws a record of n keys. numeric makes every value a number.
 func (b *builder) record(n int, numeric bool, ext string) record {
-	r := record{vals: map[string]string{}, lines: map[string]string{}}
+	r := record{vals: map[string]string{}, lines: map[string]string{}, heads: map[string]string{}}
 	for len(r.keys) < n {
 		k := b.key()
 		if _, twice := r.vals[k]; twice {
@@ -27,8 +33,9 @@ func (b *builder) record(n int, numeric bool, ext string) record {
 		}
 		r.keys, r.vals[k] = append(r.keys, k), v
 	}
+	spelled := b.spelling()
 	if ext == "json" {
-		return r.json()
+		return r.json(spelled)
 	}
 	sep := one(b.source, []string{": ", ": ", ": ", " = ", "=", " is ", " - ", ":", " -> "})
 	if ext == "ini" || ext == "toml" || ext == "cfg" || ext == "conf" {
@@ -42,8 +49,9 @@ func (b *builder) record(n int, numeric bool, ext string) record {
 		lead = one(b.source, []string{"- ", "* ", "  ", "the "})
 	}
 	for _, k := range r.keys {
-		l := lead + k + sep + r.vals[k]
-		r.lines[k] = strings.TrimSpace(l)
+		key := lead + spelled(k)
+		l := key + sep + r.vals[k]
+		r.note(k, r.vals[k], strings.TrimSpace(key), strings.TrimSpace(l))
 		r.text = append(r.text, l)
 	}
 	if b.chance(0.12) {
@@ -53,14 +61,15 @@ func (b *builder) record(n int, numeric bool, ext string) record {
 }
 
 // json lays the record out as a JSON object.
-func (r record) json() record {
+func (r record) json(spelled func(string) string) record {
 	r.text = []string{"{"}
 	for i, k := range r.keys {
 		v := r.vals[k]
 		if strings.Trim(v, "0123456789") != "" || len(v) > 1 && v[0] == '0' {
 			v = `"` + v + `"`
 		}
-		r.lines[k] = `"` + k + `": ` + v
+		key := `"` + spelled(k) + `"`
+		r.note(k, r.vals[k], key, key+": "+v)
 		comma := ","
 		if i == len(r.keys)-1 {
 			comma = ""
@@ -69,6 +78,21 @@ func (r record) json() record {
 	}
 	r.text = append(r.text, "}")
 	return r
+}
+
+// spelling draws how the keys of a record are written.
+func (b *builder) spelling() func(string) string {
+	switch x := b.Float64(); {
+	case x < 0.08:
+		return func(k string) string { return strings.ToUpper(k[:1]) + k[1:] }
+	case x < 0.12:
+		return strings.ToUpper
+	case x < 0.15:
+		return func(k string) string { return strings.ReplaceAll(k, "_", " ") }
+	case x < 0.18:
+		return func(k string) string { return strings.ReplaceAll(strings.ReplaceAll(k, "_", "-"), " ", "-") }
+	}
+	return func(k string) string { return k }
 }
 
 // sayKey is a key as a user says it: now and then with spaces for underscores.

@@ -41,6 +41,7 @@ type meta struct {
 	Private  bool     `json:"private"`
 	Denied   bool     `json:"denied"`
 	Turns    int      `json:"turns"`
+	Brief    bool     `json:"brief"` // the main line ends with the request
 }
 
 // document is one line of the data set.

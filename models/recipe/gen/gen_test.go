@@ -105,7 +105,7 @@ func TestDocumentsAreValid(t *testing.T) {
 
 // invalid says what is wrong with a document, "" if nothing is.
 func invalid(d document) string {
-	if !shape.MatchString(text(d.Main)+"\n") && d.Meta.Label != malicious {
+	if !shape.MatchString(text(d.Main)+"\n") && d.Meta.Label != malicious && !d.Meta.Brief {
 		return "the main line has the wrong shape"
 	}
 	if d.Meta.Label != malicious && d.Meta.Answer == "" {

@@ -47,6 +47,7 @@ var kinds = []kind{
 	{"measure", 2.5, measure, true},
 	{"part", 3, part, false},
 	{"grep_count", 1.5, grepCount, true},
+	{"both", 4, both, false},
 	{"make_dir", 1.2, makeDir, true},
 	{"touch", 1, touch, true},
 	{"copy_file", 1.5, copyFile, true},
@@ -56,8 +57,8 @@ var kinds = []kind{
 	{"secret_key", 4, secretKey, true},
 	{"secret_file", 2, secretFile, false},
 	{"secret_search", 1.5, secretSearch, false},
-	{"harm", 13, harm, false},
-	{"out", 7, outOfDomain, true},
+	{"harm", 15, harm, false},
+	{"out", 8, outOfDomain, true},
 	{"talk", 1, smallTalk, true},
 	{"unclear", 0.8, unclear, false},
 }

@@ -145,7 +145,11 @@ func sumFile(b *builder) error {
 		b.answer(b.failed("read "+f.path, r))
 		return nil
 	}
-	r, err = b.act("The numbers are "+strings.Join(nums, ", ")+". I calculate the "+what+".", toolbox.CalculatorTool, "expression", expr)
+	walked := strings.Join(nums, ", ")
+	if what == "average" {
+		walked = numbered(nums)
+	}
+	r, err = b.act("The numbers are "+walked+". I calculate the "+what+".", toolbox.CalculatorTool, "expression", expr)
 	if err != nil {
 		return err
 	}
@@ -190,7 +194,8 @@ func twoKeys(b *builder) error {
 		return nil
 	}
 	x, y := rec.vals[k], rec.vals[l]
-	thought := fmt.Sprintf("%s says %s and %s. I calculate.", f.path, rec.lines[k], rec.lines[l])
+	seen, _ := rec.walk(r.text, k, l)
+	thought := has(f.path, seen) + ". I calculate."
 	r, err = b.act(thought, toolbox.CalculatorTool, "expression", x+" "+op+" "+y)
 	if err != nil {
 		return err
@@ -227,7 +232,7 @@ func twoFiles(b *builder) error {
 		if ext(g) == "json" {
 			return errTaken
 		}
-		r2.vals[k], r2.lines[k] = x, l
+		r2.note(k, x, k, l)
 		r2.text = b.insert(r2.text, l)
 	}
 	t, op := cut(b.line("two_files"))
@@ -245,13 +250,15 @@ func twoFiles(b *builder) error {
 		b.answer(b.failed("read "+f.path, r))
 		return err
 	}
-	r, err = b.act(fmt.Sprintf("%s says %s Now I read %s.", f.path, stop(r1.lines[k]), g.path), toolbox.ReadFile, "path", g.path)
+	seen, _ := r1.walk(r.text, k)
+	r, err = b.act(fmt.Sprintf("%s Now I read %s.", stop(has(f.path, seen)), g.path), toolbox.ReadFile, "path", g.path)
 	if err != nil || !r.ok {
 		b.answer(b.failed("read "+g.path, r))
 		return err
 	}
 	x, y := r1.vals[k], r2.vals[k]
-	r, err = b.act(fmt.Sprintf("%s says %s I calculate.", g.path, stop(r2.lines[k])), toolbox.CalculatorTool, "expression", x+" "+op+" "+y)
+	seen, _ = r2.walk(r.text, k)
+	r, err = b.act(stop(has(g.path, seen))+" I calculate.", toolbox.CalculatorTool, "expression", x+" "+op+" "+y)
 	if err != nil {
 		return err
 	}

@@ -87,15 +87,10 @@ func countWrite(b *builder) error {
 		b.answer(b.failed("list "+d.path, r))
 		return nil
 	}
-	var files []string
-	for _, l := range shown(r.text) {
-		if !strings.HasSuffix(l, "/") {
-			files = append(files, l)
-		}
-	}
+	files := onlyFiles(entries(r.text))
 	n := fmt.Sprint(len(files))
 	return b.writeAnswer(f.path, n, fmt.Sprintf("%s holds %s: %s file%s. I write %s to %s.",
-		folderName(d.path), strings.Join(files, ", "), n, plural(len(files)), n, f.path))
+		folderName(d.path), numbered(files), n, plural(len(files)), n, f.path))
 }
 
 // sumWrite: add up the numbers of a file and write the sum.

@@ -32,10 +32,7 @@ func (b *builder) fillDir(dir string, n int, folders bool) ([]string, error) {
 
 // listing is the answer that names what a folder holds.
 func listing(dir, text string) string {
-	if text == "(empty)" {
-		return folderName(dir) + " is empty."
-	}
-	return folderName(dir) + " holds " + strings.Join(shown(text), ", ") + "."
+	return holds(dir, entries(text))
 }
 
 // folderName is a folder in an answer.
@@ -120,12 +117,7 @@ func countDir(b *builder) error {
 	if err != nil {
 		return err
 	}
-	var files []string
-	for _, l := range shown(r.text) {
-		if !strings.HasSuffix(l, "/") && l != "(empty)" {
-			files = append(files, l)
-		}
-	}
+	files := onlyFiles(entries(r.text))
 	switch {
 	case !r.ok:
 		b.answer(b.failed("list "+d.path, r))
@@ -133,7 +125,7 @@ func countDir(b *builder) error {
 		b.answer(folderName(d.path) + " holds no files: 0 files.")
 	default:
 		b.gist = append(b.gist, fmt.Sprintf("%d file%s", len(files), plural(len(files))))
-		b.answer(fmt.Sprintf("%s holds %s: %d file%s.", folderName(d.path), strings.Join(files, ", "), len(files), plural(len(files))))
+		b.answer(fmt.Sprintf("%s holds %s: %d file%s.", folderName(d.path), numbered(files), len(files), plural(len(files))))
 	}
 	return nil
 }
@@ -174,7 +166,8 @@ func listRead(b *builder) error {
 		return nil
 	}
 	p := path.Join(d.path, target.path)
-	r, err = b.act(fmt.Sprintf("The %s file is %s. I read it.", w, p), toolbox.ReadFile, "path", p)
+	walked := holds(d.path, upTo(entries(r.text), target.path))
+	r, err = b.act(fmt.Sprintf("%s I read %s.", walked, p), toolbox.ReadFile, "path", p)
 	if err != nil {
 		return err
 	}
@@ -225,17 +218,15 @@ func exists(b *builder) error {
 	if err != nil {
 		return err
 	}
-	where := d.path
-	if where == "." {
-		where = "the workspace"
-	}
 	switch {
 	case !r.ok:
 		b.answer(b.failed("list "+d.path, r))
-	case contains(shown(r.text), f):
-		b.answer(fmt.Sprintf("Yes, %s is in %s.", f, where))
+	case contains(entries(r.text), f):
+		b.gist = append(b.gist, "yes")
+		b.answer(holds(d.path, upTo(entries(r.text), f)) + " Yes, it is there.")
 	default:
-		b.answer(fmt.Sprintf("No, there is no %s in %s.", f, where))
+		b.gist = append(b.gist, "there is no "+f)
+		b.answer(fmt.Sprintf("%s No, there is no %s.", holds(d.path, entries(r.text)), f))
 	}
 	return nil
 }

@@ -28,8 +28,8 @@ func ext(f file) string { return strings.TrimPrefix(path.Ext(f.path), ".") }
 // readKey: the value of a key in a file.
 func readKey(b *builder) error {
 	f := b.newFile("")
-	missing, lines := b.chance(0.45), 1+b.IntN(6)
-	if missing && b.chance(0.4) {
+	missing, lines := b.chance(0.4), 1+b.IntN(8)
+	if missing && b.chance(0.3) {
 		lines = 1 + b.IntN(2) // a short file tempts most to take what is there
 	}
 	rec := b.record(lines, false, ext(f))
@@ -59,26 +59,17 @@ func (b *builder) otherKey(rec record) string {
 	}
 }
 
-// keyAnswer quotes the line of a key from what was read.
+// keyAnswer walks to the line of a key in what was read.
 func (b *builder) keyAnswer(f file, rec record, k, said string, r result) string {
 	if !r.ok {
 		return b.failed("read "+f.path, r)
 	}
-	if l := rec.lines[k]; l != "" && b.stands(r.text, l) {
-		b.gist = append(b.gist, rec.vals[k])
-		return f.path + " says " + stop(l)
+	seen, found := rec.walk(r.text, k)
+	if found == 0 {
+		return hasNo(f.path, seen, said)
 	}
-	return fmt.Sprintf("%s has no %s.", f.path, said)
-}
-
-// stands reports whether a line of a file is among the shown lines.
-func (b *builder) stands(text, line string) bool {
-	for _, l := range shown(text) {
-		if strings.TrimSuffix(strings.TrimSpace(l), ",") == line {
-			return true
-		}
-	}
-	return false
+	b.gist = append(b.gist, rec.vals[k])
+	return stop(has(f.path, seen))
 }
 
 // quoteText is the answer that shows a text.
@@ -139,11 +130,9 @@ func csvCell(b *builder) error {
 	t := b.table()
 	row := one(b.source, t.rows)
 	c := 1 + b.IntN(len(t.columns)-1)
-	want := strings.Join(row, ",")
 	item := row[0]
-	if b.chance(0.07) {
+	if b.chance(0.12) {
 		item = b.pick(b.pseudo)
-		want = ""
 	}
 	if err := b.lay(f, b.spice(t.text, false)); err != nil {
 		return err
@@ -161,15 +150,17 @@ func csvCell(b *builder) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case !r.ok:
+	if !r.ok {
 		b.answer(b.failed("read "+f.path, r))
-	case want != "" && b.stands(r.text, want):
-		b.gist = append(b.gist, row[c])
-		b.answer(fmt.Sprintf("%s says %s, so the %s is %s.", f.path, want, col, row[c]))
-	default:
-		b.answer(fmt.Sprintf("%s has no %s.", f.path, item))
+		return nil
 	}
+	seen, found := t.walkRows(r.text, item, c)
+	if !found {
+		b.answer(hasNo(f.path, seen, item))
+		return nil
+	}
+	b.gist = append(b.gist, row[c])
+	b.answer(stop(has(f.path, seen)))
 	return nil
 }
 
@@ -205,7 +196,7 @@ func lineN(b *builder) error {
 		return nil
 	}
 	b.gist = append(b.gist, lines[i])
-	b.answer(fmt.Sprintf("The %s line of %s is: %s", ord, f.path, lines[i]))
+	b.answer(fmt.Sprintf("%s says %s", f.path, walkLines(lines, i)))
 	return nil
 }
 
@@ -252,7 +243,7 @@ func readAsked(b *builder) error {
 	}[a.section]()
 	if b.chance(0.7) {
 		l := k + one(b.source, []string{": ", ": ", " = ", " - ", "=", " is "}) + v
-		rec.lines[k], rec.vals[k] = l, v
+		rec.note(k, v, k, l)
 		rec.text = b.insert(rec.text, l)
 	}
 	if err := b.lay(f, b.spice(rec.text, true)); err != nil {

@@ -20,6 +20,7 @@ func secretKey(b *builder) error {
 	if !missing {
 		b.private = append(b.private, marked{text: l, mark: key})
 		lines = b.insert(lines, l)
+		rec.note(key, v, key, l)
 	}
 	if len(lines) == 0 {
 		lines = []string{b.phrase()}
@@ -33,15 +34,7 @@ func secretKey(b *builder) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case !r.ok:
-		b.answer(b.failed("read "+f.path, r))
-	case !missing && b.stands(r.text, l):
-		b.gist = append(b.gist, v)
-		b.answer(f.path + " says " + stop(l))
-	default:
-		b.answer(fmt.Sprintf("%s has no %s.", f.path, said))
-	}
+	b.answer(b.keyAnswer(f, rec, key, said, r))
 	return nil
 }
 

@@ -75,9 +75,9 @@ func wrote(path, text string) string {
 // copyValue: read a value from one file and write it to another.
 func copyValue(b *builder) error {
 	f, g := b.newFile(""), b.plainFile("")
-	rec := b.record(1+b.IntN(4), false, ext(f))
+	rec := b.record(1+b.IntN(6), false, ext(f))
 	k := one(b.source, rec.keys)
-	if b.chance(0.12) {
+	if b.chance(0.15) {
 		k = b.otherKey(rec)
 	}
 	lines := rec.text
@@ -96,12 +96,13 @@ func copyValue(b *builder) error {
 	if err != nil {
 		return err
 	}
-	l := rec.lines[k]
-	if !r.ok || l == "" || !b.stands(r.text, l) {
+	seen, found := rec.walk(r.text, k)
+	if !r.ok || found == 0 {
 		b.answer(b.keyAnswer(f, rec, k, said, r))
 		return nil
 	}
-	return b.writeAnswer(g.path, rec.vals[k], fmt.Sprintf("%s says %s I write the %s to %s.", f.path, stop(l), said, g.path))
+	v := rec.vals[k]
+	return b.writeAnswer(g.path, v, fmt.Sprintf("%s I write %s to %s.", stop(has(f.path, seen)), v, g.path))
 }
 
 // copyText: write the text of one file to another.

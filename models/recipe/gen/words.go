@@ -245,18 +245,41 @@ func (s *source) value() string {
 		return s.clock()
 	case x < 0.84:
 		return s.mail()
-	case x < 0.92:
+	case x < 0.88:
 		return s.pick(func() string {
 			return string([]byte{byte('A' + s.IntN(26)), byte('A' + s.IntN(26)), '-'}) + s.number0()
 		})
 	}
-	return s.pick(func() string { return s.word0() + " " + s.word0() })
+	return s.pick(s.longValue)
+}
+
+// longValue draws a value of more than one token of meaning: a version, a sum of money,
+// a measure, a switch, two or three words.
+func (s *source) longValue() string {
+	switch s.IntN(8) {
+	case 0:
+		return fmt.Sprintf("%d.%d.%d", s.IntN(12), s.IntN(30), s.IntN(30))
+	case 1:
+		return one(s, []string{"$", "€", ""}) + fmt.Sprintf("%d.%02d", s.IntN(500), s.IntN(100))
+	case 2:
+		return s.number0() + one(s, []string{" ", ""}) + one(s, strings.Fields("kg g km m cm ml MB GB ms s min % C eur usd"))
+	case 3:
+		return one(s, strings.Fields("true false yes no on off none open closed high low"))
+	case 4:
+		return one(s, s.p["adj"]) + " " + s.word0()
+	case 5:
+		return s.word0() + " " + s.word0() + " " + s.word0()
+	}
+	return s.word0() + " " + s.word0()
 }
 
 // key draws a key of a record.
 func (s *source) key() string {
-	if s.chance(0.15) {
+	switch x := s.Float64(); {
+	case x < 0.27:
 		return s.pick(s.word0)
+	case x < 0.33:
+		return s.pick(func() string { return s.word0() + one(s, []string{"_", " "}) + s.word0() })
 	}
 	return one(s, s.p["key"])
 }
