@@ -19,12 +19,15 @@ import (
 const sharedState = "/var/tmp"
 
 // stateHome returns where the journals of this user's commits lie: as it is
-// configured, below XDG_STATE_HOME, below HOME, or in a directory of its own
+// configured, which must be a place that can be trusted, below XDG_STATE_HOME, below HOME, or in a directory of its own
 // below top, whichever can be trusted first. others are directories that
 // were used when the environment was another; what is left there counts too.
 func stateHome(c Config, uid int, top string) (dir string, others []string, err error) {
 	if c.StateDir != "" {
 		dir, err = filepath.Abs(c.StateDir)
+		if err == nil && !trusted(filepath.Dir(dir), uid) {
+			err = fmt.Errorf("others than this user and root could put another directory in the place of %s, or a link on the way to it is theirs", dir)
+		}
 		return dir, nil, err
 	}
 	var list []string
@@ -145,31 +148,49 @@ func ownedAlone(d string, uid int) bool {
 }
 
 // trusted reports whether nobody but this user and root can change what a path
-// names, as far as it exists: each directory on the way belongs to one of them,
-// and where others may write, they cannot move what is not theirs.
+// names, as far as it exists: each directory on the way, that of each link and the
+// link itself belong to one of them, and where others may write, they cannot move
+// what is not theirs.
 func trusted(p string, uid int) bool {
-	for {
-		real, err := filepath.EvalSymlinks(p)
-		if err == nil {
-			p = real
-			break
-		}
-		if !errors.Is(err, fs.ErrNotExist) || p == "/" {
-			return false
-		}
-		p = filepath.Dir(p)
-	}
-	for {
+	cur, links := "/", 0
+	for todo := strings.Split(p, "/"); ; {
 		var st unix.Stat_t
-		if unix.Lstat(p, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 && int(st.Uid) != uid ||
-			st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+		if unix.Lstat(cur, &st) != nil || !oursAlone(&st, uid) {
 			return false
 		}
-		if p == "/" {
+		for len(todo) > 0 && (todo[0] == "" || todo[0] == ".") {
+			todo = todo[1:]
+		}
+		if len(todo) == 0 {
 			return true
 		}
-		p = filepath.Dir(p)
+		next := filepath.Join(cur, todo[0]) // cur holds no link
+		todo = todo[1:]
+		err := unix.Lstat(next, &st)
+		switch {
+		case err == unix.ENOENT:
+			return true
+		case err != nil:
+			return false
+		case st.Mode&unix.S_IFMT != unix.S_IFLNK:
+			cur = next
+			continue
+		}
+		to, err := os.Readlink(next)
+		if links++; err != nil || links > 40 || st.Uid != 0 && int(st.Uid) != uid {
+			return false
+		}
+		if filepath.IsAbs(to) {
+			cur = "/"
+		}
+		todo = append(strings.Split(to, "/"), todo...)
 	}
+}
+
+// oursAlone reports whether a directory is this user's or root's, and others
+// cannot replace what lies in it.
+func oursAlone(st *unix.Stat_t, uid int) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFDIR && (st.Uid == 0 || int(st.Uid) == uid) && (st.Mode&0o022 == 0 || st.Mode&unix.S_ISVTX != 0)
 }
 
 // stateDir is where a store lies, as sources of cells are compared with it. A

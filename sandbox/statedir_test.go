@@ -102,6 +102,36 @@ func TestStateDirectoryIsChosen(t *testing.T) {
 			t.Errorf("%q %q %v", got, others, err)
 		}
 	})
+	t.Run("not as it is set where others write", func(t *testing.T) {
+		top := realDir(t)
+		if !sandbox.Trusted(top) {
+			t.Skipf("UNTESTED(%s can be changed by others)", top)
+		}
+		fill(t, top, map[string]string{"mine/x": "", "open/mine/x": "", "sticky/mine/x": ""})
+		err := errors.Join(os.Chmod(filepath.Join(top, "open"), 0o777), os.Chmod(filepath.Join(top, "sticky"), 0o777|os.ModeSticky),
+			os.Symlink("../mine", filepath.Join(top, "open/link")), os.Symlink("../mine", filepath.Join(top, "sticky/link")),
+			os.Symlink("mine", filepath.Join(top, "link")), os.Symlink("loop", filepath.Join(top, "loop")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ways := map[string]bool{"mine": true, "mine/more/still": true, "link": true, "sticky/mine": true, "sticky/link": true,
+			"open": false, "open/mine": false, "open/link": false, "open/new": false, "mine/../open/mine": false, "loop": false}
+		if os.Getuid() == 0 {
+			if err := errors.Join(os.Symlink("../mine", filepath.Join(top, "sticky/theirs")), os.Lchown(filepath.Join(top, "sticky/theirs"), 12345, 12345),
+				os.Mkdir(filepath.Join(top, "other"), 0o755), os.Chown(filepath.Join(top, "other"), 12345, 12345)); err != nil {
+				t.Fatal(err)
+			}
+			ways["sticky/theirs"], ways["other"] = false, false
+		}
+		for p, ok := range ways {
+			if _, _, err := sandbox.StateHome(sandbox.Config{StateDir: filepath.Join(top, p, "state")}, shared); (err == nil) != ok {
+				t.Errorf("%s: %v", p, err)
+			}
+		}
+		if _, err := sandbox.New(t.Context(), sandbox.Config{StateDir: filepath.Join(top, "open", "state")}); err == nil {
+			t.Error("a sandbox was opened")
+		}
+	})
 	t.Run("not where others write", func(t *testing.T) {
 		open := filepath.Join(home, "open")
 		if err := errors.Join(os.Mkdir(open, 0o777), os.Chmod(open, 0o777)); err != nil {
