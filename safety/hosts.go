@@ -1,7 +1,6 @@
 package safety
 
 import (
-	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -68,8 +67,8 @@ var schemePorts = map[string]string{"http": "80", "https": "443", "ws": "80", "w
 	"git": "9418", "git+ssh": "22", "git+https": "443", "rsync": "873"}
 
 var (
-	addressForm  = regexp.MustCompile(`([a-z][a-z0-9+]*)://(?:[^\s/@'"]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?`)
-	hostPortForm = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$`)
+	addressForm  = regexp.MustCompile(`([a-z][a-z0-9+]*)://(?:[^\s/@'"]*@)?([A-Za-z0-9.-]+)(?::([0-9]{1,5}))?`)
+	hostPortForm = regexp.MustCompile(`^([A-Za-z0-9.-]+):([0-9]{1,5})$`)
 	scpForm      = regexp.MustCompile(`^[A-Za-z0-9._-]+@([A-Za-z0-9.-]+):`)
 )
 
@@ -110,15 +109,7 @@ func wordHosts(word string) []string {
 	return out
 }
 
-// hostPort writes a host as rules do: small letters, no final dot, an address as it is
-// printed.
+// hostPort writes a host as rules do: small letters, no final dot.
 func hostPort(host, port string) string {
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		if host = a.String(); a.Is6() {
-			host = "[" + host + "]"
-		}
-	}
-	port = strings.TrimLeft(port, "0")
-	return host + ":" + port
+	return strings.TrimSuffix(strings.ToLower(host), ".") + ":" + strings.TrimLeft(port, "0")
 }

@@ -34,8 +34,8 @@ type Config struct {
 	// where no layer can take its changes: then nothing can be undone, and half
 	// of a call's changes can be left. Without it such a call is refused.
 	AllowDirectWrite bool
-	// Hosts are the hosts that calls may be given; none means that no call has a
-	// network.
+	// Hosts are the hosts that calls may be given, or that a call may be given one of;
+	// none means that no call has a network.
 	Hosts []HostRule
 	// Pool is how many cells at most are built before their call is known, like
 	// those that calls used before: such a call starts in a third of the time.

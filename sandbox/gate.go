@@ -41,7 +41,7 @@ func checkNetwork(s Spec, f Facts) error {
 		if err := netgate.Rule(r).Check(); err != nil {
 			return &SpecError{"Network.Allow", err.Error()}
 		}
-		if !slices.Contains(f.Config.Hosts, r) {
+		if !slices.ContainsFunc(f.Config.Hosts, func(c HostRule) bool { return c.Covers(r) }) {
 			return &SpecError{"Network.Allow", r.String() + " is not on the list of the configuration"}
 		}
 	}

@@ -240,13 +240,14 @@ func TestGate(t *testing.T) {
 }
 
 func TestHostRulesAreReadBack(t *testing.T) {
-	for _, s := range []string{"api.example.com:443", "93.184.216.34:8080", "127.0.0.1:80 private", "db:5432 private"} {
+	for _, s := range []string{"api.example.com:443", "93.184.216.34:8080", "127.0.0.1:80 private", "db:5432 private", "*.example.com:443",
+		"*.a.example.com:80 private"} {
 		if r, err := sandbox.ParseHostRule(s); err != nil || r.String() != s {
 			t.Errorf("%q: %+v, %v", s, r, err)
 		}
 	}
 	for _, s := range []string{"", "api.example.com", ":443", "api.example.com:", "api.example.com:0", "api.example.com:53", "api.example.com:65536",
-		"api.example.com:0443", "api.example.com:+443", "API.example.com:443", "api.example.com.:443", "*.example.com:443", "[::1]:443", "::1:443",
+		"api.example.com:0443", "api.example.com:+443", "API.example.com:443", "api.example.com.:443", "*.com:443", "*.co.uk:443", "*:443", "a.*.example.com:443", "[::1]:443", "::1:443",
 		"https://api.example.com:443", "api.example.com:443/x", "api.example.com:443  private", "a:1 private private", "a b:1"} {
 		if r, err := sandbox.ParseHostRule(s); err == nil {
 			t.Errorf("%q is read as %+v", s, r)

@@ -10,10 +10,13 @@ import (
 	"github.com/holdfast-run/holdfast/sandbox/internal/netgate"
 )
 
-// HostRule lets a call connect to one port of one host. There are no patterns.
-// The zero HostRule allows nothing.
+// HostRule lets a call connect to one port of one host, or of the hosts below one. The
+// zero HostRule allows nothing.
 type HostRule struct {
-	Host string // a name in lower case without a final dot, or an IPv4 address
+	// Host is a name in lower case without a final dot, an IPv4 address, or "*." before a
+	// name: every host below it by up to three labels, of which a call can use 32. Nobody's
+	// suffix, such as *.co.uk, can be listed so.
+	Host string
 	Port uint16 // 1 to 65535 without 53
 	// Private lets the host be of this machine or its private networks, which is
 	// refused otherwise. Link-local addresses are refused all the same.
@@ -47,6 +50,9 @@ func ParseHostRule(s string) (HostRule, error) {
 	}
 	return r, nil
 }
+
+// Covers reports whether all that o allows is allowed by r.
+func (r HostRule) Covers(o HostRule) bool { return netgate.Rule(r).Covers(netgate.Rule(o)) }
 
 // NetPolicy is what a call may reach. The zero NetPolicy is no network at all:
 // not even a socket can be made.

@@ -25,7 +25,7 @@ func allowPrivateFlag() cli.Flag {
 func askHostFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringSliceFlag{Name: "allow-host", EnvVars: []string{"HOLDFAST_ALLOW_HOST"},
-			Usage: "let calls ask for `HOST:PORT`; which call gets it, you are asked, or a written rule says"},
+			Usage: "let calls ask for `HOST:PORT`, such as example.com:443 or *.example.com:443; which call gets it, you are asked, or a written rule says"},
 		&cli.StringSliceFlag{Name: "allow-private", EnvVars: []string{"HOLDFAST_ALLOW_PRIVATE"},
 			Usage: "as --allow-host, for `HOST:PORT` on this machine or a private network"},
 	}
@@ -38,7 +38,7 @@ func hostsOf(c *cli.Context) ([]sandbox.HostRule, error) {
 		for _, text := range c.StringSlice(flag) {
 			r, err := sandbox.ParseHostRule(text)
 			if err != nil || r.Private {
-				return nil, usage(fmt.Errorf("--%s takes HOST:PORT, such as example.com:443, without patterns: %q", flag, text))
+				return nil, usage(fmt.Errorf("--%s takes HOST:PORT, such as example.com:443 or *.example.com:443: %q", flag, text))
 			}
 			r.Private = flag == "allow-private"
 			rules = append(rules, r)

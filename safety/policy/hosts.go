@@ -13,9 +13,9 @@ const maxRuleHosts = 64
 // privateMark follows a host that may be of this machine or a private network.
 const privateMark = " private"
 
-// hostForm is host:port, with "*." before a host for all below it, and brackets around
-// an address of version 6. What is a host exactly, the sandbox says.
-var hostForm = regexp.MustCompile(`^((\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\]):[1-9][0-9]{0,4}( private)?$`)
+// hostForm is host:port, with "*." before a host for all below it. What is a host exactly,
+// the sandbox says.
+var hostForm = regexp.MustCompile(`^(\*\.)?[a-z0-9.-]+:[1-9][0-9]{0,4}( private)?$`)
 
 func checkHosts(list []string) error {
 	if len(list) > maxRuleHosts {
@@ -30,7 +30,8 @@ func checkHosts(list []string) error {
 }
 
 // CoversHost reports whether a host, as rules and grants write it, is within another: the
-// same, one below a "*.", or one of a public network where private ones may be reached too.
+// same, one below a "*." by up to three labels, or one of a public network where private ones
+// may be reached too.
 func CoversHost(outer, host string) bool {
 	outer, private := strings.CutSuffix(outer, privateMark)
 	host, asked := strings.CutSuffix(host, privateMark)
@@ -40,8 +41,9 @@ func CoversHost(outer, host string) bool {
 	if outer == host {
 		return true
 	}
-	below, wild := strings.CutPrefix(outer, "*")
-	return wild && strings.HasPrefix(below, ".") && len(host) > len(below) && strings.HasSuffix(host, below)
+	zone, wild := strings.CutPrefix(outer, "*")
+	below, within := strings.CutSuffix(host, zone)
+	return wild && strings.HasPrefix(zone, ".") && within && below != "" && strings.Count(below, ".") < 3 && !strings.HasPrefix(host, "*")
 }
 
 // WithinHosts reports whether every host is within one of a list.

@@ -14,7 +14,7 @@ import (
 
 // Hosts are the hosts that a runner must be configured with for the rows that
 // need a gate. They are names that nobody has: nothing is dialled.
-var Hosts = []sandbox.HostRule{{Host: "gate.test", Port: 80}, {Host: "other.test", Port: 80}}
+var Hosts = []sandbox.HostRule{{Host: "gate.test", Port: 80}, {Host: "other.test", Port: 80}, {Host: "*.zone.test", Port: 80}}
 
 // lookup is the program that asks for names as every other program does.
 const lookup = "/usr/bin/getent"
@@ -46,8 +46,11 @@ func (b *bench) known(s sandbox.Spec, names []string) ([]string, error) {
 
 // onlyGate asks for names of which the good ones are gate.test and none of the
 // others is anything, and tries each as a rule, which only the good ones are.
-func onlyGate(b *bench, good, bad []string) error {
-	s, err := b.reaching(Hosts[0])
+func onlyGate(b *bench, good, bad []string) error { return b.only(Hosts[0], good, bad) }
+
+// only is onlyGate for another host.
+func (b *bench) only(host sandbox.HostRule, good, bad []string) error {
+	s, err := b.reaching(host)
 	if err != nil {
 		return err
 	}
@@ -87,7 +90,10 @@ func similarNames(b *bench) error {
 	if err := onlyGate(b, []string{"gate.test"}, []string{"evilgate.test", "gate.test.evil.com", "x.gate.test", "test", "gate.tes", "gate.test.test"}); err != nil {
 		return err
 	}
-	for _, h := range []string{"*", "*.test", "*.co.uk", ".gate.test", "gate.*"} {
+	if err := b.only(Hosts[2], []string{"a.zone.test"}, []string{"zone.test", "evilzone.test", "a.zone.test.evil.com", "d.c.b.a.zone.test", "*.zone.test"}); err != nil {
+		return err
+	}
+	for _, h := range []string{"*", "*.test", "*.co.uk", "*.com", "*.github.io", ".gate.test", "gate.*", "a.*.gate.test"} {
 		if _, err := sandbox.ParseHostRule(h + ":80"); err == nil {
 			return fmt.Errorf("%q can be listed", h)
 		}

@@ -68,11 +68,13 @@ type Gate struct {
 	fake   map[string]netip.Addr
 	named  map[netip.Addr]string
 	own    []netip.Addr
+	zones  map[string]int // names that were asked for below each pattern
+	next   netip.Addr     // the next address of the gate's own
 	ctx    context.Context
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu       sync.Mutex
+	mu       sync.Mutex // also of fake, named, zones and next
 	sockets  map[interface{ Close() error }]bool
 	rows     []Conn
 	dropped  int
@@ -85,18 +87,15 @@ type Gate struct {
 // New returns a gate for one call.
 func New(c Config) (*Gate, error) {
 	g := &Gate{config: c, limits: c.Limits.orElse(DefaultLimits()), rules: slices.Clone(c.Rules), fake: map[string]netip.Addr{},
-		named: map[netip.Addr]string{}, sockets: map[interface{ Close() error }]bool{}}
+		named: map[netip.Addr]string{}, zones: map[string]int{}, next: netip.MustParseAddr("198.18.0.1"), sockets: map[interface{ Close() error }]bool{}}
 	g.up, g.down = g.limits.Up, g.limits.Down
-	next := netip.MustParseAddr("198.18.0.1")
 	for _, r := range g.rules {
 		if err := r.Check(); err != nil {
 			return nil, fmt.Errorf("host %s: %w", r, err)
 		}
-		if _, is := literal(r.Host); is || g.fake[r.Host].IsValid() {
-			continue
+		if _, is := literal(r.Host); !is && !r.pattern() && !g.fake[r.Host].IsValid() {
+			g.name(r.Host)
 		}
-		g.fake[r.Host], g.named[next] = next, r.Host
-		next = next.Next()
 	}
 	var err error
 	if g.own, err = ownAddresses(); err != nil {
@@ -153,25 +152,61 @@ func (g *Gate) Names(c net.PacketConn) {
 				}
 				continue
 			}
-			if a := g.name(b[:n]); a != nil {
+			if a := g.answer(b[:n]); a != nil {
 				c.WriteTo(a, from)
 			}
 		}
 	})
 }
 
-// name answers one query. Nothing of it leaves this machine: a listed name has
+// name gives a host an address of the gate's own; the lock is held, or nobody else has
+// the gate.
+func (g *Gate) name(host string) netip.Addr {
+	a := g.next
+	g.fake[host], g.named[a] = a, host
+	g.next = a.Next()
+	return a
+}
+
+// maxZone is how many names below one pattern a cell may ask for.
+const maxZone = 32
+
+// addressOf is the gate's own address of a host that is listed, or that fits a pattern of
+// which few were asked for. It is no address for any other.
+func (g *Gate) addressOf(host string) netip.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if a, known := g.fake[host]; known || host == "" {
+		return a
+	}
+	for _, r := range g.rules {
+		if r.pattern() && r.matches(host) && g.zones[r.Host] < maxZone {
+			g.zones[r.Host]++
+			return g.name(host)
+		}
+	}
+	return netip.Addr{}
+}
+
+// hostAt is the host that has one of the gate's own addresses, "" for any other.
+func (g *Gate) hostAt(a netip.Addr) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.named[a]
+}
+
+// answer answers one query. Nothing of it leaves this machine: a listed name has
 // an address of the gate's own, and is looked up only when it is dialled.
-func (g *Gate) name(b []byte) []byte {
+func (g *Gate) answer(b []byte) []byte {
 	q, err := parseQuery(b)
 	if err != nil || !g.mayAsk() {
 		return nil
 	}
-	a, listed := g.fake[q.name]
+	a := g.addressOf(q.name)
 	switch {
 	case q.class != classIN:
 		return q.answer(codeRefused, netip.Addr{})
-	case q.name == "" || !listed:
+	case !a.IsValid():
 		g.record(Conn{Host: fmt.Sprintf("%.253q", q.asked[:len(q.asked)-4]), Verdict: NoName})
 		return q.answer(codeNoName, netip.Addr{})
 	case q.kind != typeA:

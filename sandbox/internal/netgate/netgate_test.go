@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -335,12 +336,14 @@ func TestRulesAreFrozen(t *testing.T) {
 }
 
 func TestRules(t *testing.T) {
-	for _, good := range []string{"example.com", "a-b.c1.example", "xn--bcher-kva.example", "93.184.216.34", "localhost"} {
+	for _, good := range []string{"example.com", "a-b.c1.example", "xn--bcher-kva.example", "93.184.216.34", "localhost",
+		"*.example.com", "*.a.b.example", "*.example.co.uk"} {
 		if err := (netgate.Rule{Host: good, Port: 443}).Check(); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"", ".", "*", "*.co.uk", "*.example.com", "Example.com", "example.com.", "a..b", "-a.example", "a-.example", "a_b.example",
+	for _, bad := range []string{"", ".", "*", "*.", "*.com", "*.co.uk", "*.github.io", "*.example", "*.*.example.com", "a.*.example.com", "*a.example.com",
+		"*.Example.com", "*.example.com.", "*.93.184.216.34", "*.216.34", "**.example.com", "Example.com", "example.com.", "a..b", "-a.example", "a-.example", "a_b.example",
 		"ex%61mple.com", "a@b.example", "a b", "a\x00.example", "bücher.example", "0x7f.1", "0177.0.0.1", "127.1", "2130706433", "127.0.0.01", "::1",
 		"::ffff:127.0.0.1", "[::1]", strings.Repeat("a", 64) + ".example", strings.Repeat("a.", 127) + "example", "example.com:80", "http://a.example"} {
 		if err := (netgate.Rule{Host: bad, Port: 443}).Check(); err == nil {
@@ -354,6 +357,104 @@ func TestRules(t *testing.T) {
 	}
 	if err := (netgate.Rule{}).Check(); err == nil {
 		t.Error("the zero rule is a rule")
+	}
+}
+
+func TestCovers(t *testing.T) {
+	rule := func(host string) netgate.Rule { return netgate.Rule{Host: host, Port: 443} }
+	for _, tt := range []struct {
+		r, o netgate.Rule
+		want bool
+	}{
+		{rule("a.example"), rule("a.example"), true},
+		{rule("a.example"), rule("b.example"), false},
+		{rule("a.example"), netgate.Rule{Host: "a.example", Port: 80}, false},
+		{rule("*.z.example"), rule("a.z.example"), true},
+		{rule("*.z.example"), rule("c.b.a.z.example"), true},
+		{rule("*.z.example"), rule("d.c.b.a.z.example"), false},
+		{rule("*.z.example"), rule("z.example"), false},
+		{rule("*.z.example"), rule("az.example"), false},
+		{rule("*.z.example"), rule("*.z.example"), true},
+		{rule("*.z.example"), rule("*.a.z.example"), false},
+		{rule("a.z.example"), rule("*.z.example"), false},
+		{rule("a.example"), netgate.Rule{Host: "a.example", Port: 443, Private: true}, false},
+		{netgate.Rule{Host: "a.example", Port: 443, Private: true}, rule("a.example"), true},
+		{netgate.Rule{}, netgate.Rule{}, true}, // neither passes Check
+	} {
+		if got := tt.r.Covers(tt.o); got != tt.want {
+			t.Errorf("%+v covers %+v: %v", tt.r, tt.o, got)
+		}
+	}
+}
+
+// TestPatterns asks for names below a listed one, and connects to what it is given.
+func TestPatterns(t *testing.T) {
+	at := server(t)
+	look := &lookups{addrs: addrs("127.0.0.1")}
+	g := gate(t, netgate.Config{Rules: []netgate.Rule{{Host: "*.z.example", Port: at.Port()}, {Host: "known.z.example", Port: at.Port(), Private: true},
+		{Host: "*.y.example", Port: at.Port(), Private: true}}, Resolve: look.resolve})
+	known := func(name string) string {
+		b := g.Answer(ask(name, 1))
+		if len(b) < 12 || b[3]&0xf != 0 {
+			return ""
+		}
+		return netip.AddrFrom4([4]byte(b[len(b)-4:])).String()
+	}
+	if a := known("known.z.example"); a != "198.18.0.1" {
+		t.Errorf("a listed name is %s", a)
+	}
+	seen := map[string]bool{}
+	for _, name := range []string{"a.y.example", "b.a.y.example", "c.b.a.y.example", "A.y.example."} {
+		seen[known(name)] = true
+	}
+	if len(seen) != 3 || seen[""] {
+		t.Errorf("names of a pattern are %v", seen)
+	}
+	for _, name := range []string{"y.example", "d.c.b.a.y.example", "xy.example", "a.y.example.evil.com", "*.y.example", "a_b.y.example"} {
+		if a := known(name); a != "" {
+			t.Errorf("%s is %s", name, a)
+		}
+	}
+	in := newCell(t)
+	g.Accept(in)
+	say := func(address string) string {
+		c := in.dial(t, netip.AddrPortFrom(netip.MustParseAddr(address), at.Port()).String())
+		fmt.Fprint(c, "hello")
+		c.(*net.TCPConn).CloseWrite()
+		b, _ := io.ReadAll(c)
+		return string(b)
+	}
+	for name, want := range map[string]string{"b.a.y.example": "HELLO", "known.z.example": "HELLO", "other.z.example": ""} { // the last is no private one
+		if got := say(known(name)); got != want {
+			t.Errorf("%s says %q", name, got)
+		}
+	}
+	if want := []string{"b.a.y.example", "known.z.example", "other.z.example"}; len(look.names) != 3 || strings.Join(slices.Sorted(slices.Values(look.names)), " ") != strings.Join(want, " ") {
+		t.Errorf("looked up %q", look.names)
+	}
+	for i := range 40 {
+		if a := known(fmt.Sprintf("n%d.y.example", i)); (a != "") != (i < 29) { // 32 of a pattern, three of which were asked for
+			t.Fatalf("name %d is %q", i, a)
+		}
+	}
+	if a := known("x.z.example"); a == "" {
+		t.Error("the names of one pattern count for another")
+	}
+}
+
+// TestNameOfVersion6 reaches a host that has an IPv6 address alone.
+func TestNameOfVersion6(t *testing.T) {
+	dialled := make(chan netip.AddrPort, 1)
+	g := gate(t, netgate.Config{Rules: []netgate.Rule{{Host: "api.example", Port: 80}}, Resolve: (&lookups{addrs: addrs("fe80::1", "::ffff:10.0.0.1", "2606:4700::6810:84e5")}).resolve,
+		Dial: func(_ context.Context, a netip.AddrPort) (net.Conn, error) {
+			dialled <- a
+			return nil, errors.New("no route")
+		}})
+	in := newCell(t)
+	g.Accept(in)
+	io.ReadAll(in.dial(t, "198.18.0.1:80"))
+	if rows, _ := g.Close(); len(rows) != 1 || rows[0].Verdict != netgate.NoDial || rows[0].Addr != "[2606:4700::6810:84e5]:80" || len(dialled) != 1 {
+		t.Errorf("%+v", rows)
 	}
 }
 

@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"golang.org/x/net/publicsuffix"
 )
 
-// Rule allows connections to one port of one host. There are no patterns. The
+// Rule allows connections to one port of one host, or of the hosts below one. The
 // zero Rule allows nothing.
 type Rule struct {
-	Host string // a name, or an IPv4 address in its usual form
+	Host string // a name, an IPv4 address in its usual form, or "*." and a name
 	Port uint16 // never 0, nor 53, which is the gate's own
 	// Private lets the host be of this machine or its private networks, which is
 	// refused otherwise. Link-local addresses, where clouds keep their metadata,
@@ -39,11 +41,44 @@ func (r Rule) Check() error {
 		}
 		return nil
 	}
-	h, err := ParseHost(r.Host)
-	if err == nil && h != r.Host {
-		err = fmt.Errorf("%q is written %q", r.Host, h)
+	name, pattern := strings.CutPrefix(r.Host, "*.")
+	h, err := ParseHost(name)
+	if err == nil && h != name {
+		err = fmt.Errorf("%q is written %q", name, h)
+	}
+	if err == nil && pattern {
+		err = checkZone(name)
 	}
 	return err
+}
+
+// checkZone refuses what strangers share: a pattern may not stand for every host below
+// a suffix under which anybody can have a name.
+func checkZone(name string) error {
+	if suffix, _ := publicsuffix.PublicSuffix(name); suffix == name {
+		return fmt.Errorf("below %s anybody can have a host", name)
+	}
+	return nil
+}
+
+// maxBelow is how many labels may stand in place of the star of a pattern.
+const maxBelow = 3
+
+// Covers reports whether every connection that o allows is allowed by r.
+func (r Rule) Covers(o Rule) bool {
+	return r.Port == o.Port && (r.Private || !o.Private) && (r.Host == o.Host || !o.pattern() && r.matches(o.Host))
+}
+
+func (r Rule) pattern() bool { return strings.HasPrefix(r.Host, "*.") }
+
+// matches reports whether a name, in its one form, is the rule's or fits its pattern.
+func (r Rule) matches(name string) bool {
+	zone, pattern := strings.CutPrefix(r.Host, "*")
+	if !pattern {
+		return name == r.Host
+	}
+	below, ok := strings.CutSuffix(name, zone)
+	return ok && below != "" && strings.Count(below, ".") < maxBelow
 }
 
 // literal reads an address only if it is written as it is printed.

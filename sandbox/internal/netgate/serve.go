@@ -26,11 +26,11 @@ func (g *Gate) serve(c net.Conn) (row Conn) {
 	}
 	meant := to.AddrPort().Addr().Unmap()
 	row = Conn{Host: meant.String(), Port: uint16(to.Port), Verdict: NoHost}
-	if name := g.named[meant]; name != "" {
+	if name := g.hostAt(meant); name != "" {
 		row.Host = name
 	}
-	i := slices.IndexFunc(g.rules, func(r Rule) bool { return r.Host == row.Host && r.Port == row.Port })
-	if i < 0 {
+	rule, ok := g.rule(row.Host, row.Port)
+	if !ok {
 		return row
 	}
 	var first []byte
@@ -43,7 +43,7 @@ func (g *Gate) serve(c net.Conn) (row Conn) {
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, g.limits.Dial)
 	defer cancel()
-	far, at, verdict := g.reach(ctx, g.rules[i])
+	far, at, verdict := g.reach(ctx, row.Host, rule)
 	row.Verdict = verdict
 	if at.IsValid() {
 		row.Addr = at.String()
@@ -62,20 +62,31 @@ func (g *Gate) serve(c net.Conn) (row Conn) {
 	return row
 }
 
+// rule finds what allows a host: what names it comes before what has a pattern for it.
+func (g *Gate) rule(host string, port uint16) (Rule, bool) {
+	for _, pattern := range []bool{false, true} {
+		i := slices.IndexFunc(g.rules, func(r Rule) bool { return r.Port == port && r.pattern() == pattern && r.matches(host) })
+		if i >= 0 {
+			return g.rules[i], true
+		}
+	}
+	return Rule{}, false
+}
+
 func (g *Gate) forget(c net.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.sockets, c)
 }
 
-// reach resolves the host of a rule once and dials the first address that may be
+// reach resolves a host that a rule allows once and dials the first address that may be
 // reached.
-func (g *Gate) reach(ctx context.Context, r Rule) (net.Conn, netip.AddrPort, string) {
+func (g *Gate) reach(ctx context.Context, host string, r Rule) (net.Conn, netip.AddrPort, string) {
 	list := []netip.Addr{}
-	if a, is := literal(r.Host); is {
+	if a, is := literal(host); is {
 		list = append(list, a)
 	} else {
-		found, err := g.config.Resolve(ctx, r.Host)
+		found, err := g.config.Resolve(ctx, host)
 		if err != nil || len(found) == 0 {
 			return nil, netip.AddrPort{}, NoAnswer
 		}
