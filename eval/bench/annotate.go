@@ -9,13 +9,19 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
 
-// Annotate guesses a first manifest from a tool's name and the schema of its arguments:
-// what an operator would start from who has nothing else. The first word of the name
-// that is a known verb gives the effect, worsened by what it is done to; a tool without
-// one keeps EffectUnknown, the worst. Arguments get roles by the words of their names.
-func Annotate(name string, schema json.RawMessage) (agent.Effect, map[string]agent.ArgRole) {
+// Annotate guesses a first manifest from a tool's name, what is said of it and the schema
+// of its arguments: what an operator would start from who has nothing else. The first word
+// of the name that is a known verb gives the effect, worsened by what it is done to; a tool
+// without one keeps EffectUnknown, the worst. What is said of a tool can only make that
+// worse. Arguments get roles by the words of their names.
+func Annotate(name, description string, schema json.RawMessage) (agent.Effect, map[string]agent.ArgRole) {
 	args := properties(schema)
 	e := effectOf(wordsOf(name[strings.LastIndexAny(name, ".:/")+1:]), args)
+	if first, _, _ := strings.Cut(strings.TrimSpace(description), " "); first != "" {
+		if said := effectOf([]string{verb(first)}, nil); said != agent.EffectUnknown && said.Rank() > e.Rank() {
+			e = said
+		}
+	}
 	roles := map[string]agent.ArgRole{}
 	for arg, kind := range args {
 		roles[arg] = roleOf(arg, kind)
@@ -85,13 +91,13 @@ var (
 		"review ask detect identify evaluate assess track preview scan load is has determine solve geocoding reverse")
 	writes = list("create add update set edit append write save rename move copy mark insert modify adjust configure organize " +
 		"organise store log record draft generate make reschedule archive label tag pin save restore import lock play go put " +
-		"upsert sync register enable start stop pause resume turn open close reserve manipulate input click")
+		"upsert sync register enable start stop pause resume turn open close reserve manipulate input click replace swap merge")
 	outwards = list("send share post publish email mail reply tweet retweet message invite upload forward submit call notify " +
 		"comment navigate download visit request follow unfollow like unlike join leave export broadcast dispatch alert announce " +
 		"report contact consult push fill auto react subscribe unsubscribe connect hand schedule")
 	finals = list("delete remove cancel unlock transfer pay purchase buy order place sell withdraw deposit book booking grant " +
 		"revoke disable erase clear drop terminate execute run exec eval shutdown reset change destroy wipe trade manage control " +
-		"handle apply deploy approve reject accept sign block ban kick kill format uninstall install authorize authorise refund")
+		"handle apply deploy approve reject accept sign block ban kick kill format uninstall install authorize authorise refund overwrite")
 )
 
 // guarded are things whose change gives access or takes it away; private are things
@@ -105,12 +111,50 @@ var (
 	links = list("url urls link links uri website webpage page site host endpoint webhook domain")
 )
 
+// turns are words that make another verb of the one before them, as in check out; joins
+// begin a second verb.
+var (
+	turns = list("out off away rid in down over")
+	joins = list("and then or")
+)
+
+// verb is the plain form of a verb in the third person.
+func verb(w string) string {
+	w = strings.ToLower(strings.Trim(w, ".,:;!"))
+	for _, form := range []string{w, strings.TrimSuffix(w, "s"), strings.TrimSuffix(w, "es")} {
+		if known(form) {
+			return form
+		}
+	}
+	return w
+}
+
+// known reports whether a word is one of the verbs.
+func known(w string) bool { return reads[w] || writes[w] || outwards[w] || finals[w] }
+
+// effectOf is the worst of the verbs that a name joins. What is joined and begins with no
+// verb is a thing: files and folders.
 func effectOf(words []string, args map[string]string) agent.Effect {
+	worst := effectOfOne(words, args)
+	for i, w := range words {
+		if joins[w] && i+1 < len(words) && known(words[i+1]) {
+			if e := effectOfOne(words[i+1:], args); e.Rank() > worst.Rank() {
+				worst = e
+			}
+		}
+	}
+	return worst
+}
+
+// effectOfOne is the effect of a name with one verb.
+func effectOfOne(words []string, args map[string]string) agent.Effect {
 	has := func(set map[string]bool) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return set[w] })
 	}
-	for _, w := range words {
+	for i, w := range words {
 		switch {
+		case reads[w] && i+1 < len(words) && turns[words[i+1]]:
+			return agent.EffectUnknown
 		case finals[w]:
 			return agent.Irreversible
 		case outwards[w]:

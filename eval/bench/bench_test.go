@@ -244,7 +244,7 @@ func TestAnnotate(t *testing.T) {
 		{"GetPost", `"data_source":` + s, agent.Read, map[string]agent.ArgRole{"data_source": agent.RoleSelector}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e, roles := bench.Annotate(tt.name, json.RawMessage(`{"type":"object","properties":{`+tt.props+`}}`))
+			e, roles := bench.Annotate(tt.name, "", json.RawMessage(`{"type":"object","properties":{`+tt.props+`}}`))
 			if e != tt.effect {
 				t.Errorf("effect %v, want %v", e, tt.effect)
 			}
@@ -252,6 +252,32 @@ func TestAnnotate(t *testing.T) {
 				if roles[arg] != want {
 					t.Errorf("%s is %q, want %q", arg, roles[arg], want)
 				}
+			}
+		})
+	}
+}
+
+// TestAnnotateNamesThatMislead guesses the effects of tools whose first word reads.
+func TestAnnotateNamesThatMislead(t *testing.T) {
+	for _, tt := range []struct {
+		name, about string
+		effect      agent.Effect
+	}{
+		{"check_out", "", agent.EffectUnknown},
+		{"GetRidOfFile", "", agent.EffectUnknown},
+		{"CheckInPassenger", "", agent.EffectUnknown},
+		{"find_and_replace", "", agent.Write},
+		{"SearchAndDeleteOrders", "", agent.Irreversible},
+		{"list_files_and_folders", "Lists files and folders.", agent.Read},
+		{"view_door", "Unlocks the door.", agent.Irreversible},
+		{"get_page", "Sends the page to a printer.", agent.Outward},
+		{"get_page", "Retrieves a page to send.", agent.Read},
+		{"delete_page", "Retrieves a page.", agent.Irreversible},
+		{"frobnicate", "Retrieves a page.", agent.EffectUnknown},
+	} {
+		t.Run(tt.name+tt.about, func(t *testing.T) {
+			if e, _ := bench.Annotate(tt.name, tt.about, json.RawMessage(`{}`)); e != tt.effect {
+				t.Errorf("effect %v, want %v", e, tt.effect)
 			}
 		})
 	}

@@ -135,6 +135,8 @@ func jsonSchema(raw json.RawMessage) (json.RawMessage, error) {
 
 var bfclTypes = map[string]string{
 	"dict": "object", "float": "number", "tuple": "array", "any": "", "int": "integer", "bool": "boolean", "str": "string", "list": "array",
+	"hashmap": "object", "hashtable": "object", "map": "object", "record": "object", "arraylist": "array", "set": "array", "queue": "array",
+	"stack": "array", "double": "number", "long": "integer", "short": "integer", "byte": "integer", "bigint": "integer", "char": "string",
 }
 
 // converted replaces the types of one schema. In a map of properties the members are

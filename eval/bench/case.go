@@ -139,9 +139,9 @@ func tool(name, description string, schema json.RawMessage, m Manifest) agent.To
 	s := agent.ToolSpec{Name: name, Description: description, Schema: schema}
 	switch note, ok := m.Tools[name]; {
 	case ok:
-		s.Effect, s.Roles = note.Effect, note.Roles
+		s.Effect, s.Roles, s.Trusted = note.Effect, note.Roles, note.Trusted
 	case !m.Given:
-		s.Effect, s.Roles = Annotate(name, schema)
+		s.Effect, s.Roles = Annotate(name, description, schema)
 	}
 	return s
 }
@@ -154,8 +154,9 @@ type Manifest struct {
 
 // Note is what a manifest says of one tool.
 type Note struct {
-	Effect agent.Effect             `json:"effect"`
-	Roles  map[string]agent.ArgRole `json:"roles"`
+	Effect  agent.Effect             `json:"effect"`
+	Roles   map[string]agent.ArgRole `json:"roles"`
+	Trusted bool                     `json:"trusted"` // what it returns
 }
 
 // readManifest reads a manifest; a file that is not there is an empty one.

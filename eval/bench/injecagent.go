@@ -216,7 +216,7 @@ func injecTools(dir string, m Manifest) (map[string]agent.ToolSpec, error) {
 			// The toolkit's name says nothing of what one of its tools does.
 			s := tool(k.Model+t.Name, t.Summary, schema, m)
 			if !m.Given {
-				s.Effect, s.Roles = Annotate(t.Name, schema)
+				s.Effect, s.Roles = Annotate(t.Name, t.Summary, schema)
 			}
 			out[s.Name] = s
 		}
