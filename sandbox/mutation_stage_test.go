@@ -202,6 +202,24 @@ func TestNoCellWithoutItsNamespaces(t *testing.T) {
 	}
 }
 
+// TestNoCellOutsideOfItsGroup: a stage that does not enter the control group of
+// its cell, of whichever version there is, is found out.
+func TestNoCellOutsideOfItsGroup(t *testing.T) {
+	r, err := sandbox.New(t.Context(), sandbox.Config{RequireCgroup: true})
+	if err != nil {
+		t.Skipf("UNTESTED(%v)", err)
+	}
+	defer r.Close()
+	if err := r.StartFrom(mutant(t, noJoining)); err != nil {
+		t.Fatal(err)
+	}
+	s, ran := trace(t)
+	_, err = r.Run(t.Context(), s, sandbox.Discard)
+	if e, ok := errors.AsType[*sandbox.AttestError](err); !ok || e.Field != "cgroup" || ran() {
+		t.Errorf("%v, ran %v", err, ran())
+	}
+}
+
 // TestBarrierFailsClosed: the step that only a cell has that is prepared ahead.
 func TestBarrierFailsClosed(t *testing.T) {
 	r := open(t, sandbox.Config{PoolAlways: true})

@@ -163,7 +163,7 @@ func memory(b *bench) error {
 			return fmt.Errorf("%s of 300 MiB within 128: %q", step, got)
 		}
 		if b.last.Limit != sandbox.LimitMemory && b.last.Exit == 0 {
-			return fmt.Errorf("%s: limit %v, exit %d", step, b.last.Limit, b.last.Exit)
+			return fmt.Errorf("%s: limit %v, exit %d: %w", step, b.last.Limit, b.last.Exit, err)
 		}
 	}
 	s.Limits.Scratch = 1 << 20

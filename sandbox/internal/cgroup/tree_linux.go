@@ -24,6 +24,10 @@ type Tree struct {
 	kill string            // where groups can be ended as a whole; "" if nowhere
 }
 
+// mkdir makes the directory of a group, which the kernel fills with files. Tests
+// that have no such kernel do it in its place.
+var mkdir = os.Mkdir
+
 // made counts the groups of this process, whose trees may share a place.
 var made atomic.Int64
 
@@ -234,7 +238,7 @@ func (t *Tree) New(l Limits) (*Group, error) {
 		if t.kind == V1 {
 			makeDir(base) // another tree of this process may have been closed
 		}
-		if err := os.Mkdir(dir, 0o755); err != nil {
+		if err := mkdir(dir, 0o755); err != nil {
 			g.Remove(0)
 			return nil, fmt.Errorf("make control group: %w", err)
 		}
