@@ -167,6 +167,9 @@ func TestOtherModels(t *testing.T) {
 			if got, _ := code(t, holdfastProcess(t, data, "models", "show", file)); got != exitDone {
 				t.Errorf("models show: exit code %d", got)
 			}
+			if got, stderr := code(t, holdfastProcess(t, data, "models", "test", file)); got != exitModel || !strings.Contains(stderr, "trials failed") {
+				t.Errorf("models test of random weights: exit code %d\n%s", got, stderr)
+			}
 			whole, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)

@@ -62,7 +62,7 @@ func openModelShown(ctx context.Context, name string, shown *progress) (*modelFi
 func modelsCommand(t *terminal) *cli.Command {
 	return &cli.Command{
 		Name:  "models",
-		Usage: "list, import, describe, verify and remove model files",
+		Usage: "list, import, describe, verify, test and remove models",
 		Subcommands: []*cli.Command{
 			{
 				Name: "ls", Usage: "list the embedded model, those of the store and those that Ollama has pulled",
@@ -96,6 +96,7 @@ func modelsCommand(t *terminal) *cli.Command {
 				CustomHelpTemplate: helpWithExits(exitDone, exitModel, exitDigest),
 				Action:             func(c *cli.Context) error { return verifyModel(c, t) },
 			},
+			testModelCommand(t),
 		},
 	}
 }

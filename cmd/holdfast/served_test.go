@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -101,7 +102,10 @@ func startLlama(ts *testscript.TestScript) {
 	ts.Fatalf("%s ended before it listened", cmd.Path)
 }
 
-var port = regexp.MustCompile(`\b\d{4}\b`)
+var (
+	port = regexp.MustCompile(`\b\d{4}\b`)
+	conf = regexp.MustCompile(`\w+\.conf`)
+)
 
 // clerk answers as a model that reads one file and tells the port in it. Of the kinds,
 // dying fails from the fifth question on; silent lists no log-probabilities; liar judges in prose once it was opened; forger sends
@@ -136,7 +140,7 @@ func clerk(kind string) func(modelserver.Asked) modelserver.Said {
 			said.Calls = []modelserver.Call{{ID: strings.Repeat("0", 32), Name: "rm_everything", Args: json.RawMessage(`{}`)}}
 		default:
 			said.Thought = "I read the file."
-			said.Calls = []modelserver.Call{{ID: strings.Repeat("0", 32), Name: "read_file", Args: json.RawMessage(`{"path":"relay.conf"}`)}}
+			said.Calls = []modelserver.Call{{ID: strings.Repeat("0", 32), Name: "read_file", Args: json.RawMessage(`{"path":"` + cmp.Or(conf.FindString(taskOf(a)), "relay.conf") + `"}`)}}
 		}
 		return said
 	}
