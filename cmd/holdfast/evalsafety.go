@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -113,6 +114,20 @@ func writePage(name string, p *chart.Page) error {
 	return nil
 }
 
+// folderIn is the path of a folder by its name, in whatever letters, "" if dir has none.
+func folderIn(dir, name string) string {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	for _, e := range list {
+		if strings.EqualFold(e.Name(), name) {
+			return filepath.Join(dir, e.Name())
+		}
+	}
+	return ""
+}
+
 // readSuites reads our own suite and those that lie in a folder, "" for none; or the one
 // suite that only names.
 func readSuites(dir, only string) (scripted.Suites, error) {
@@ -139,8 +154,8 @@ func readSuites(dir, only string) (scripted.Suites, error) {
 			return
 		}},
 	} {
-		path := filepath.Join(dir, suite.folder)
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) || only != "" && only != suite.folder {
+		path := folderIn(dir, suite.folder)
+		if path == "" || only != "" && !strings.EqualFold(only, suite.folder) {
 			continue
 		}
 		found++

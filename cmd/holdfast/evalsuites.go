@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,7 +39,7 @@ func evalSuiteCommand(t *terminal, name, folder string, live bool) *cli.Command 
 			if dir == "" {
 				return usage(errors.New("--data names no folder"))
 			}
-			if filepath.Base(filepath.Clean(dir)) == folder {
+			if strings.EqualFold(filepath.Base(filepath.Clean(dir)), folder) {
 				dir = filepath.Dir(filepath.Clean(dir))
 			}
 			if c.Bool("live") {
