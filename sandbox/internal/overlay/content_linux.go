@@ -114,7 +114,7 @@ func inspectIndex(dir int, name string, st *unix.Stat_t, git int) (string, error
 		return "", err
 	}
 	if err = errors.New("it is too long to be looked at"); len(b) <= maxIndex {
-		err = checkIndex(b)
+		_, err = parseIndex(b)
 	}
 	if err != nil {
 		return "git would act on it: " + err.Error(), nil

@@ -69,6 +69,9 @@ func Read(ctx context.Context, upper, lower int, f Filter, most int64) (*Layer, 
 	if err := d.dir(upper, lower, "", 0, ""); err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
+	if err := d.statuses(upper, lower); err != nil {
+		return nil, fmt.Errorf("read changes: %w", err)
+	}
 	slices.SortStableFunc(d.items, order)
 	return &Layer{d.items, upper}, nil
 }

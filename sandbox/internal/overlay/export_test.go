@@ -4,7 +4,10 @@ package overlay
 func (s *Store) Step(f func(string)) { s.step = f }
 
 // CheckIndex looks at the index of a git repository.
-func CheckIndex(b []byte) error { return checkIndex(b) }
+func CheckIndex(b []byte) error {
+	_, err := parseIndex(b)
+	return err
+}
 
 // ConfigFiles lists what a git configuration may name of a workspace.
 func ConfigFiles(text string) []string {

@@ -157,6 +157,9 @@ func (f Filter) notes(c Change) []string {
 	if slices.Contains(laterRun, path.Base(c.Path)) {
 		list = append(list, "other programs execute what it says")
 	}
+	if plain(path.Base(c.Path)) == ".gitignore" {
+		list = append(list, "git status shows nothing new of what it names")
+	}
 	if c.Type == Link && leaves(path.Dir(c.Path), c.Link) {
 		list = append(list, "it points out of the workspace")
 	}

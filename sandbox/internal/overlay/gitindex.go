@@ -8,77 +8,111 @@ import (
 	"strings"
 )
 
-// checkIndex returns an error if the index of a git repository is not one that
+// indexEntry is one entry of an index: what git takes a file of the working tree
+// to be, as long as the file's stamps are these.
+type indexEntry struct {
+	name     string
+	mode     uint32
+	modified uint32 // seconds
+	size     uint32
+	object   [20]byte
+	stage    uint16 // 0 but in a merge
+	assumed  bool   // git does not look at the file at all
+	skipped  bool   // git takes the file to be left out of the working tree
+	intended bool   // it is to be added later
+}
+
+// indexFile is the index of a git repository.
+type indexFile struct {
+	entries    []indexEntry
+	extensions map[string][]byte
+}
+
+// parseIndex returns an error if the index of a git repository is not one that
 // git itself would have written. Git looks at the names in an index when it adds
 // them but not when it reads them back: an index that names ".git/hooks/x" has
 // git write a hook at the next checkout. The format is that of Git's
 // Documentation/gitformat-index, versions 2 to 4, with SHA-1 names.
-func checkIndex(b []byte) error {
+func parseIndex(b []byte) (*indexFile, error) {
 	const header, sum = 12, 20
 	if len(b) < header+sum || string(b[:4]) != "DIRC" {
-		return errors.New("it is no index")
+		return nil, errors.New("it is no index")
 	}
 	version, n := binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	if version < 2 || version > 4 {
-		return errors.New("its version is unknown")
+		return nil, errors.New("its version is unknown")
 	}
-	rest, last := b[header:len(b)-sum], ""
-	for range n {
-		name, after, err := indexEntry(rest, version, last)
+	x := &indexFile{}
+	rest, last := b[header:len(b)-sum], indexEntry{}
+	for i := range n {
+		e, after, err := takeEntry(rest, version, last.name)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if !trackable(name) {
-			return errors.New("it names a path that git would not add")
+		if !trackable(e.name) {
+			return nil, errors.New("it names a path that git would not add")
 		}
-		rest, last = after, name
+		if c := strings.Compare(last.name, e.name); i > 0 && (c > 0 || c == 0 && last.stage >= e.stage) {
+			return nil, errors.New("its entries are out of order")
+		}
+		x.entries = append(x.entries, e)
+		rest, last = after, e
 	}
-	return checkExtensions(rest)
+	var err error
+	if x.extensions, err = takeExtensions(rest); err != nil {
+		return nil, err
+	}
+	return x, x.checkTrees()
 }
 
 var errWrongLength = errors.New("the length of a name is wrong")
 
-// indexEntry takes one entry off an index.
-func indexEntry(b []byte, version uint32, last string) (name string, rest []byte, err error) {
+// takeEntry takes one entry off an index.
+func takeEntry(b []byte, version uint32, last string) (e indexEntry, rest []byte, err error) {
 	short := errors.New("its entries end early")
 	const fixed = 40 + 20 // times, identity, mode, size, object
 	if len(b) < fixed+2 {
-		return "", nil, short
+		return e, nil, short
 	}
+	word := func(at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }
 	at, flags := fixed+2, binary.BigEndian.Uint16(b[fixed:])
+	e = indexEntry{modified: word(8), mode: word(24), size: word(36), object: [20]byte(b[40:60]), assumed: flags&0x8000 != 0, stage: flags >> 12 & 3}
 	if flags&0x4000 != 0 {
 		if at += 2; version < 3 || len(b) < at {
-			return "", nil, short
+			return e, nil, short
 		}
+		more := binary.BigEndian.Uint16(b[fixed+2:])
+		e.skipped, e.intended = more&0x4000 != 0, more&0x2000 != 0
 	}
 	if version == 4 {
 		drop, used := offset(b[at:])
 		if used == 0 || drop > uint64(len(last)) {
-			return "", nil, short
+			return e, nil, short
 		}
 		at += used
 		end := bytes.IndexByte(b[at:], 0)
 		if end < 0 {
-			return "", nil, short
+			return e, nil, short
 		}
-		name = last[:uint64(len(last))-drop] + string(b[at:at+end])
-		if size := int(flags & 0xfff); size != min(len(name), 0xfff) {
-			return "", nil, errWrongLength // where git looks for the next entry
+		e.name = last[:uint64(len(last))-drop] + string(b[at:at+end])
+		if size := int(flags & 0xfff); size != min(len(e.name), 0xfff) {
+			return e, nil, errWrongLength // where git looks for the next entry
 		}
-		return name, b[at+end+1:], nil
+		return e, b[at+end+1:], nil
 	}
 	end := bytes.IndexByte(b[at:], 0)
 	if end < 0 {
-		return "", nil, short
+		return e, nil, short
 	}
 	if size := int(flags & 0xfff); size != min(end, 0xfff) {
-		return "", nil, errWrongLength
+		return e, nil, errWrongLength
 	}
 	next := (at + end + 8) &^ 7
 	if next > len(b) {
-		return "", nil, short
+		return e, nil, short
 	}
-	return string(b[at : at+end]), b[next:], nil
+	e.name = string(b[at : at+end])
+	return e, b[next:], nil
 }
 
 // offset decodes the number of bytes that a name does not share with the one
@@ -110,16 +144,18 @@ func trackable(p string) bool {
 // threads where else in this file entries begin.
 var indexExtensions = []string{"TREE", "REUC", "UNTR", "FSMN"}
 
-func checkExtensions(b []byte) error {
+func takeExtensions(b []byte) (map[string][]byte, error) {
+	m := map[string][]byte{}
 	for len(b) > 0 {
 		if len(b) < 8 {
-			return errors.New("its extensions end early")
+			return nil, errors.New("its extensions end early")
 		}
-		size := binary.BigEndian.Uint32(b[4:])
-		if !slices.Contains(indexExtensions, string(b[:4])) || uint64(size) > uint64(len(b)-8) {
-			return errors.New("it has an extension that is not plain data")
+		name, size := string(b[:4]), binary.BigEndian.Uint32(b[4:])
+		if !slices.Contains(indexExtensions, name) || m[name] != nil || uint64(size) > uint64(len(b)-8) {
+			return nil, errors.New("it has an extension that is not plain data")
 		}
+		m[name] = append([]byte{}, b[8:8+size]...)
 		b = b[8+size:]
 	}
-	return nil
+	return m, nil
 }
