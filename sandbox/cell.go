@@ -55,6 +55,8 @@ type vessel struct {
 	group            *cgroup.Group // nil where there are none
 	doors            []*os.File    // ways into it, until they are passed
 	layer            *os.File      // takes the changes to the workspace
+	terminal         *os.File      // the runner's end; nil where there is none
+	keyboard         *os.File      // the same, for what is written
 	watch            InitFact      // process 1, once it supervises
 	sockets          []*os.File    // what listens in it: for names, then for each port
 	gate             *netgate.Gate // nil where no host may be reached
@@ -279,6 +281,9 @@ func (c *cell) pass(p passed) (*os.File, error) {
 // supervises, and what becomes the tool has everything taken from it.
 func (c *cell) stand(ctx context.Context) error {
 	deadline := time.Now().Add(setupTime)
+	if err := c.receiveTerminal(ctx, deadline); err != nil {
+		return err
+	}
 	if c.plan.layer {
 		m, err := c.expect(ctx, c.control, stage.MsgLayer, deadline)
 		if err != nil {

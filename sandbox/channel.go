@@ -138,7 +138,7 @@ func parseMessage(b, oob []byte) (message, error) {
 // kinds of message carry any; with others it is closed as well.
 func (m *message) take(fds []int) {
 	for _, fd := range fds {
-		if m.fd < 0 && (m.kind == stage.MsgLayer || m.kind == stage.MsgListener || m.kind == stage.MsgSocket) {
+		if m.fd < 0 && (m.kind == stage.MsgLayer || m.kind == stage.MsgListener || m.kind == stage.MsgSocket || m.kind == stage.MsgPTY) {
 			m.fd = fd
 			continue
 		}

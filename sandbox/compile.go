@@ -32,7 +32,7 @@ func Compile(s Spec, f Facts) (Plan, error) {
 	if len(b.passed) > stage.MaxFDs || len(b.ops) > stage.MaxOps {
 		return Plan{}, &Error{Op: "compile plan", Err: &SpecError{"Mounts", "are too many"}}
 	}
-	p := Plan{passed: b.passed, want: b.want, limits: limits, layer: b.layer, ports: b.ports}
+	p := Plan{passed: b.passed, want: b.want, limits: limits, layer: b.layer, ports: b.ports, pty: s.PTY != nil}
 	return p.holding(b.encode()), nil
 }
 
@@ -43,6 +43,7 @@ func checkSpec(s Spec, limits Limits, f Facts) error {
 		func() error { return checkWorkspace(s, f) },
 		func() error { return checkNetwork(s, f) },
 		func() error { return checkSecrets(s) },
+		func() error { return checkPTY(s) },
 		func() error {
 			if s.Profile == Strict && !f.Notify && !s.probe {
 				return &RefusedError{denialLayerName, "a record of denied system calls, for Strict", "none on this machine"}
@@ -157,6 +158,9 @@ func environment(s Spec) []string {
 	env := []string{
 		"PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
 		"HOME=" + HomeDir, "TMPDIR=" + TempDir, "LANG=C.UTF-8", "TERM=dumb", "USER=agent",
+	}
+	if s.PTY != nil {
+		env[4] = "TERM=" + terminalType
 	}
 	for k, v := range s.Env {
 		env = slices.DeleteFunc(env, func(e string) bool { return strings.HasPrefix(e, k+"=") })

@@ -47,6 +47,9 @@ func (b *builder) enter(f Facts) {
 // is that of what each step needs: no_new_privs before a filter, the filter
 // last, because everything before it uses calls that it denies.
 func (b *builder) confine(s Spec, f Facts, l Limits) {
+	if s.PTY != nil {
+		b.add(op{code: stage.TTY, phase: 2})
+	}
 	b.add(op{code: stage.Keyring, phase: 2})
 	for _, r := range rlimits(f, l) {
 		b.add(op{code: stage.Rlimit, phase: 2, a: r.resource, x: [3]uint64{r.value, r.value}})
@@ -59,7 +62,8 @@ func (b *builder) confine(s Spec, f Facts, l Limits) {
 		b.add(op{code: stage.Landlock, phase: 2, x: landlock(f.LandlockABI, s.Network.on()), text: words(written(s))})
 	}
 	b.add(op{code: stage.Close, phase: 2})
-	b.add(op{code: stage.Seccomp, phase: 2, text: filter(bpf.Options{SharedMemory: f.Memory != "approximate", Notify: f.Notify, Network: s.Network.on()}), flags: notify(f)})
+	b.add(op{code: stage.Seccomp, phase: 2, text: filter(bpf.Options{SharedMemory: f.Memory != "approximate", Notify: f.Notify, Network: s.Network.on(),
+		Terminal: s.PTY != nil}), flags: notify(f)})
 	b.add(op{code: stage.Report, phase: 2})
 	// from here on the plan is that of this call alone
 	b.add(op{code: stage.Chdir, phase: 2, text: directory(s)})

@@ -17,6 +17,7 @@ type Plan struct {
 	limits Limits
 	layer  bool     // the runner is sent the directory that takes the changes
 	ports  []uint16 // what listens in the cell, and the runner is sent
+	pty    bool     // the runner is sent a terminal
 }
 
 // Bytes returns the encoded plan, for records. The caller must not change it.

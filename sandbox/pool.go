@@ -85,10 +85,14 @@ func (c *cell) key() poolKey {
 	return k
 }
 
+// unlike reports whether no cell is prepared for such a call: none waits with a secret
+// in it, or with a terminal, of which a person has one at a time.
+func (s Spec) unlike() bool { return len(s.Secrets) > 0 || s.PTY != nil }
+
 // obtain makes c stand: by a cell that is ready for it, or by building one.
 func (c *cell) obtain(ctx context.Context) error {
 	p := c.runner.pool
-	if p == nil || len(c.spec.Secrets) > 0 { // no cell waits with a secret in it
+	if p == nil || c.spec.unlike() {
 		return c.build(ctx)
 	}
 	c.kind = c.key()
@@ -258,7 +262,7 @@ func (p *pool) end(s *standby) {
 // renew prepares a cell like the one that c used, and, if c changed its
 // workspace, others in place of those that have it mounted.
 func (p *pool) renew(c *cell) {
-	if p == nil || len(c.spec.Secrets) > 0 {
+	if p == nil || c.spec.unlike() {
 		return
 	}
 	p.mu.Lock()

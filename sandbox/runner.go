@@ -218,6 +218,9 @@ func (r *Runner) run(ctx context.Context, s Spec, rec Recorder, live *Running) (
 	if err := ctx.Err(); err != nil {
 		return Result{}, &Error{Op: "run cell", Err: err}
 	}
+	if s.PTY != nil && live == nil {
+		return Result{}, &Error{Op: "run cell", Err: &SpecError{"PTY", "belongs to a cell that goes on"}}
+	}
 	begin := time.Now()
 	s.Network.Allow = slices.Clone(s.Network.Allow) // of its own until the end
 	s.Secrets = slices.Clone(s.Secrets)

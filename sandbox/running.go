@@ -18,13 +18,15 @@ type Running struct {
 	done     chan struct{}
 
 	stdin, stdout *os.File // set before released is closed
+	terminal      bool     // stdin and stdout are the runner's end of one
 	result        Result   // these two before done is
 	err           error
 }
 
 // Start is Run for what goes on: it returns when the tool was let go. Its input
 // is written to Stdin, its output read from Stdout, which holds the tool up when
-// nobody reads; s.Stdin must be empty. Everything else is as for Run: one plan,
+// nobody reads; s.Stdin must be empty. With s.PTY both are a terminal's: standard
+// error comes with the output, and the end of the input is a character. Everything else is as for Run: one plan,
 // one attestation, one set of limits, of which Limits.Time bounds how long it may
 // go on. What it changed in a workspace is committed if it ended by itself, and
 // dropped if it was stopped.
@@ -58,9 +60,23 @@ func (r *Runner) Start(ctx context.Context, s Spec, rec Recorder) (*Running, err
 // tool reads no more.
 func (l *Running) Stdin() io.WriteCloser { return l.stdin }
 
+// Resize tells the tool that its terminal has another size. Without a terminal it does
+// nothing.
+func (l *Running) Resize(s Size) error {
+	if !l.terminal {
+		return nil
+	}
+	return resize(l.stdout, s)
+}
+
 // Stdout is the output of the tool. It ends when every process of the cell that
 // could write to it has.
-func (l *Running) Stdout() io.Reader { return l.stdout }
+func (l *Running) Stdout() io.Reader {
+	if l.terminal {
+		return untilHangup{l.stdout}
+	}
+	return l.stdout
+}
 
 // Stop asks the tool to end, and ends it and all it started two seconds later. It
 // does not wait. After an end it does nothing.
@@ -82,6 +98,13 @@ func (l *Running) Wait() (Result, error) {
 
 // take over the streams of c, which are not the runner's any more.
 func (l *Running) take(c *cell) {
+	if c.terminal != nil {
+		l.terminal = true
+		c.stdin.Close()
+		c.stdout.Close()
+		c.stdin, c.stdout = c.keyboard, c.terminal
+		c.keyboard, c.terminal = nil, nil
+	}
 	l.stdin, l.stdout = c.stdin, c.stdout
 	c.stdin, c.stdout = nil, nil
 	close(l.released)

@@ -44,6 +44,9 @@ type Grants struct {
 	Secrets  bool   // Spec.Secrets may be given under Strict
 }
 
+// Size is that of a terminal, in characters. Both are 1 at least.
+type Size struct{ Rows, Cols uint16 }
+
 // Secret is a file in [SecretDir] that the tool alone can read. Its name is in the
 // records, its value in none, nor how long it is.
 type Secret struct {
@@ -85,7 +88,10 @@ type Spec struct {
 
 	Network NetPolicy // the zero value is no network
 	Secrets []Secret  // files in SecretDir
-	Limits  Limits    // zero fields take the defaults
+	// PTY gives the tool a terminal of the cell's own, of this size, as its input and its
+	// outputs; only for [Runner.Start].
+	PTY    *Size
+	Limits Limits // zero fields take the defaults
 
 	// probe makes the cell of the runner's own proof, which tries a layer over
 	// nothing.

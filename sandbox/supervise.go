@@ -165,7 +165,7 @@ func (c *cell) end() {
 	v := c.vessel
 	c.runner.later(func() {
 		v.asked.close()
-		for _, f := range []*os.File{v.control, v.barrier, v.stdout, v.stderr} {
+		for _, f := range []*os.File{v.control, v.barrier, v.stdout, v.stderr, v.terminal, v.keyboard} {
 			if f != nil {
 				f.Close()
 			}

@@ -51,7 +51,7 @@ func (b *builder) view(s Spec, f Facts, l Limits) error {
 	v := &layout{b: b, made: map[string]bool{"/": true}}
 	v.system(f, s.Network.on())
 	v.etc(f, s.Network.on())
-	v.devices()
+	v.devices(s)
 	v.tmpfs(TempDir, 0o1777, uint64(l.Scratch), attrNoSUID|attrNoDev)
 	v.tmpfs(HomeDir, 0o700, uint64(l.Scratch), attrNoSUID|attrNoDev)
 	v.dir("/proc")
@@ -212,7 +212,7 @@ func (v *layout) etc(f Facts, network bool) {
 }
 
 // devices are bound one by one: a device mount shows the host's whole /dev.
-func (v *layout) devices() {
+func (v *layout) devices(s Spec) {
 	for _, d := range devices {
 		p := "/dev/" + d
 		v.file(p, "")
@@ -223,6 +223,7 @@ func (v *layout) devices() {
 	v.link("/dev/stdout", "/proc/self/fd/1")
 	v.link("/dev/stderr", "/proc/self/fd/2")
 	v.tmpfs("/dev/shm", 0o1777, shmSize, attrNoSUID|attrNoDev|attrNoExec)
+	v.terminal(s.PTY)
 	v.points = append(v.points, "/dev")
 }
 

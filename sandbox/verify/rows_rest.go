@@ -92,9 +92,20 @@ func leakRows() []Row {
 func terminalRows() []Row {
 	return []Row{
 		{ID: "TT01", Try: "TIOCSTI, TIOCLINUX, TIOCSETD, TIOCCONS, others", Expect: "EPERM or ENOTTY", Layers: "T S", Quick: true,
-			test: steps(want{do("ioctl", "0x5412", "0x541C", "0x5423", "0x541D", "0x540E", "0xdead", "0x100005412"), `((EPERM|ENOTTY) ?)+`})},
-		{ID: "TT02", Try: "open the terminal, consoles, pseudo-terminals", Expect: "nothing is there", Layers: "M T",
-			test: steps(want{do("stat", "/dev/tty", "/dev/console", "/dev/pts", "/dev/ptmx", "/dev/tty0", "/dev/vcs"), gone})},
+			test: func(b *bench) error {
+				err := b.expect(sandbox.Spec{}, want{do("ioctl", "0x5412", "0x541C", "0x5423", "0x541D", "0x540E", "0xdead", "0x100005412"), `((EPERM|ENOTTY) ?)+`})
+				if err != nil {
+					return err
+				}
+				return b.atTerminal(want{do("ioctl", "0x5412", "0x541C", "0x5423", "0x541D", "0xdead", "0x100005412"), `((EPERM|ENOTTY) ?)+`})
+			}},
+		{ID: "TT02", Try: "open the terminal, consoles, pseudo-terminals", Expect: "nothing is there, or the cell's own", Layers: "M T",
+			test: func(b *bench) error {
+				if err := b.expect(sandbox.Spec{}, want{do("stat", "/dev/tty", "/dev/console", "/dev/pts", "/dev/ptmx", "/dev/tty0", "/dev/vcs"), gone}); err != nil {
+					return err
+				}
+				return b.atTerminal(want{do("stat", "/dev/console", "/dev/tty0", "/dev/vcs", "/dev/pts/1"), gone}, want{do("stat", "/dev/pts/0", "/dev/tty"), "ok ok"})
+			}},
 		{ID: "TT03", Try: "escape sequences in output and names", Expect: "kept raw, shown inert by whoever shows them", Layers: "A",
 			test: func(b *bench) error {
 				out, err := b.shell(b.writing(), `printf '\033]52;c;x\007\033[2J'; touch "$(printf 'a\033[2Jb')"`)
@@ -103,13 +114,16 @@ func terminalRows() []Row {
 				}
 				return nil
 			}},
-		{ID: "TT04", Try: "take the terminal's signals, read it in the background", Expect: "no terminal", Layers: "T",
+		{ID: "TT04", Try: "take the terminal's signals, read it in the background", Expect: "no terminal, or the cell's own", Layers: "T",
 			test: func(b *bench) error {
 				out, err := b.shell(sandbox.Spec{}, "tty; (read x < /dev/tty) 2>/dev/null || echo none")
 				if err != nil || !strings.HasSuffix(out, "none\n") {
 					return fmt.Errorf("%v %q", err, out)
 				}
-				return b.expect(sandbox.Spec{}, want{do("terminal"), "0"})
+				if err := b.expect(sandbox.Spec{}, want{do("terminal"), "0"}); err != nil {
+					return err
+				}
+				return b.sizes()
 			}},
 	}
 }

@@ -10,10 +10,10 @@ import (
 )
 
 var options = []bpf.Options{{}, {SharedMemory: true}, {Notify: true}, {SharedMemory: true, Notify: true},
-	{Network: true}, {Network: true, SharedMemory: true, Notify: true}}
+	{Network: true}, {Network: true, SharedMemory: true, Notify: true}, {Terminal: true}, {Terminal: true, Notify: true}}
 
 // words are argument values at which some rule turns.
-var words = []uint64{0, 1, 2, 3, 4, 5, 8, 16, 17, 22, 35, 40, 47, 0x5401, 0x5412, 0x541C, 0x5423, 0x5413,
+var words = []uint64{0, 1, 2, 3, 4, 5, 8, 16, 17, 22, 35, 40, 47, 0x5401, 0x540E, 0x5422, 0x5441, 0x80045430, 0x40045431, 0x5412, 0x541C, 0x5423, 0x5413,
 	0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000, 0x00020000, 0x01200011,
 	0o100, 0o4755, 0o2755, 0o6755, 0o20000000, 0o104755, 0o010000, 0o020644, 0o060000, 0o100644, 0o140000, 0x59616d61, 0x53564d41, 0x40049409,
 	7, 32, 33, 1024, 1026, 1040, 0xffffffff, 0x100000000, 0x541200005412, 0xffffffff00000000, 0xffffffffffffffff}

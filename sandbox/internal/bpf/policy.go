@@ -17,6 +17,9 @@ type Options struct {
 	// Network allows sockets of IPv4, for a cell whose network leads nowhere but
 	// to a gate.
 	Network bool
+	// Terminal allows what programs do with pseudo-terminals that they make, and with
+	// one that controls them, for a cell that has a file system of its own for them.
+	Terminal bool
 	// Notify asks the listener about each call that would fail with an error
 	// listed in Recorded, so that it can be recorded. The answer is the error.
 	Notify bool

@@ -2,7 +2,10 @@
 
 package bpf
 
-import "syscall"
+import (
+	"slices"
+	"syscall"
+)
 
 // table returns the rules that are not "known, not allowed". Every call that is
 // allowed stands here by name; what is missing fails with EPERM, and what is
@@ -24,6 +27,9 @@ func table(o Options) map[string]Rule {
 	}
 	if o.Network {
 		t["socket"] = inet
+	}
+	if o.Terminal {
+		t["ioctl"] = ioctl(slices.Concat(ioctls, terminals))
 	}
 	return t
 }
@@ -158,10 +164,7 @@ func conditional() map[string]Rule {
 		// its mode hides behind a pointer; programs fall back to openat
 		"openat2": {Default: Errno(syscall.ENOSYS)},
 		"mknod":   node(1), "mknodat": node(2),
-		"ioctl": {Cases: []Case{
-			{Arg: 1, In: ioctls, Then: Allow},
-			{Arg: 1, In: terminalAttacks, Then: eperm},
-		}, Default: Errno(syscall.ENOTTY)},
+		"ioctl": ioctl(ioctls),
 		"prctl": {Cases: []Case{
 			{Arg: 0, In: prctls, Then: Allow},
 			{Arg: 0, In: prctlAttacks, Then: eperm},
@@ -226,6 +229,17 @@ var ioctls = []uint32{
 	0x5413, 0x5414, // TIOCGWINSZ, TIOCSWINSZ
 	0x541B, 0x5421, 0x5450, 0x5451, // FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
 	0x40049409, 0x4020940D, // FICLONE, FICLONERANGE
+}
+
+// terminals are TIOCSCTTY, TIOCNOTTY, TIOCGPTN, TIOCSPTLCK and TIOCGPTPEER.
+var terminals = []uint32{0x540E, 0x5422, 0x80045430, 0x40045431, 0x5441}
+
+// ioctl allows some requests.
+func ioctl(allowed []uint32) Rule {
+	return Rule{Cases: []Case{
+		{Arg: 1, In: allowed, Then: Allow},
+		{Arg: 1, In: terminalAttacks, Then: eperm},
+	}, Default: Errno(syscall.ENOTTY)}
 }
 
 // terminalAttacks write into, or take over, someone's terminal.

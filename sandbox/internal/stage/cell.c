@@ -16,6 +16,7 @@
 #include "lock.h"
 #include "mount.h"
 #include "net.h"
+#include "pty.h"
 #include "terminal.h"
 
 #define PROC_MAGIC 0x9fa0
@@ -252,8 +253,12 @@ static TEXT long carry_out(const struct op *o) {
 		return op_route();
 	case OP_LISTEN:
 		return op_listen(o);
+	case OP_PTY:
+		return op_pty(o, text(o));
 	case OP_PIVOT:
 		return op_pivot();
+	case OP_TTY:
+		return op_tty();
 	case OP_KEYRING: {
 		/* without keyrings in the kernel there is none to inherit */
 		long r = SYS(keyctl, 1 /* join a new anonymous session keyring */, 0);
@@ -322,8 +327,9 @@ static TEXT void keep_only(uint32_t a, uint32_t b) {
 
 static TEXT void __attribute__((noreturn)) tool(void) {
 	reports = FD_BARRIER;
-	/* a group of its own: kill(0) must not reach the supervisors */
-	long r = SYS(setpgid, 0, 0);
+	/* a group of its own: kill(0) must not reach the supervisors. With a terminal
+	 * it leads a session of its own, which no leader of a group can. */
+	long r = peer < 0 ? SYS(setpgid, 0, 0) : 0;
 	if (r < 0)
 		fail(-1, 0, r);
 	reset_signals();

@@ -27,6 +27,8 @@ static uint8_t rules[OP_LAST + 1] DATA = {
     [OP_ROUTE] = 2,
     [OP_LISTEN] = 2,
     [OP_PIVOT] = 2,
+    [OP_PTY] = 2,
+    [OP_TTY] = 4,
     [OP_KEYRING] = 4,
     [OP_RLIMIT] = 4,
     [OP_UMASK] = 4,
@@ -79,6 +81,8 @@ static TEXT int op_ok(const struct header *h, const struct op *o, const char *bl
 	if ((o->flags & FLAG_UPPER) && o->code != OP_OVERLAY)
 		return 0;
 	if ((o->flags & FLAG_NOTIFY) && o->code != OP_SECCOMP)
+		return 0;
+	if (o->code == OP_PTY && (o->a - 1 > 65534 || o->b - 1 > 65534))
 		return 0;
 	if (o->code == OP_LISTEN && (o->a == 0 || o->a > 65535 || o->b > 1))
 		return 0;

@@ -52,6 +52,8 @@ const (
 	Nice     Code = 36
 	Join     Code = 37
 	Secret   Code = 38
+	PTY      Code = 39
+	TTY      Code = 40
 )
 
 var names = map[Code]string{
@@ -62,6 +64,7 @@ var names = map[Code]string{
 	Bounds: "BOUNDS", Landlock: "LANDLOCK", Nice: "NICE",
 	TimeNS: "TIMENS", Overlay: "OVERLAY", Join: "JOIN", Barrier: "BARRIER",
 	Lo: "LO", Route: "ROUTE", Listen: "LISTEN", Secret: "SECRET",
+	PTY: "PTY", TTY: "TTY",
 }
 
 // String returns the name used in errors, "stage" for no operation.
@@ -101,5 +104,6 @@ const (
 	MsgLayer    = 6
 	MsgSocket   = 7
 	MsgListener = 8
+	MsgPTY      = 9
 	MsgSize     = 80
 )

@@ -65,7 +65,9 @@ enum code {
 	OP_NICE = 36,
 	OP_JOIN = 37,
 	OP_SECRET = 38,
-	OP_LAST = 38
+	OP_PTY = 39,
+	OP_TTY = 40,
+	OP_LAST = 40
 };
 
 #define PHASE_MASK 3u          /* flags: 0, 1 or 2, the process that acts */
@@ -85,7 +87,8 @@ enum message {
 	MSG_EXIT = 5,
 	MSG_LAYER = 6,
 	MSG_SOCKET = 7,
-	MSG_LISTENER = 8
+	MSG_LISTENER = 8,
+	MSG_PTY = 9
 };
 
 struct msg {
