@@ -66,7 +66,7 @@ func Read(ctx context.Context, upper, lower int, f Filter, most int64) (*Layer, 
 	}
 	d := &drain{ctx: ctx, filter: f, budget: b}
 	d.guard = sync.OnceValues(func() (*guard, error) { return newGuard(ctx, lower, f) })
-	if err := d.dir(upper, lower, "", 0, ""); err != nil {
+	if err := d.dir(upper, lower, within{}); err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
 	if err := d.statuses(upper, lower); err != nil {
@@ -178,10 +178,18 @@ func enter(dir int, name string, layer bool, mode uint32) (int, error) {
 	return unix.Openat(dir, name, flags, 0)
 }
 
+// within is where a reading of the layer stands.
+type within struct {
+	rel    string // relative to the workspace
+	depth  int
+	held   string // why everything here is left out, or ""
+	veiled bool   // the layer shows nothing here of what the workspace has
+}
+
 // dir reads one directory of the layer. lower is -1 where the workspace has
-// none; held is why everything below is left out, or "".
-func (d *drain) dir(upper, lower int, rel string, depth int, held string) error {
-	if depth > maxDepth {
+// none.
+func (d *drain) dir(upper, lower int, in within) error {
+	if in.depth > maxDepth {
 		return fmt.Errorf("%w: directories are nested deeper than %d", ErrTooMany, maxDepth)
 	}
 	names, err := entryNames(upper)
@@ -193,7 +201,7 @@ func (d *drain) dir(upper, lower int, rel string, depth int, held string) error 
 		return err
 	}
 	for _, name := range names {
-		if err := d.entry(upper, lower, rel, name, depth, held, siblings); err != nil {
+		if err := d.entry(upper, lower, in, name, siblings); err != nil {
 			return err
 		}
 	}
@@ -218,7 +226,7 @@ func (d *drain) siblings(names []string, lower int) (map[string][]string, error)
 	return m, nil
 }
 
-func (d *drain) entry(upper, lower int, rel, name string, depth int, held string, siblings map[string][]string) error {
+func (d *drain) entry(upper, lower int, in within, name string, siblings map[string][]string) error {
 	up, err := lstat(upper, name)
 	if err != nil || up == nil {
 		return err
@@ -227,15 +235,15 @@ func (d *drain) entry(upper, lower int, rel, name string, depth int, held string
 	if err != nil {
 		return err
 	}
-	path := name
-	if rel != "" {
-		path = rel + "/" + name
+	path, held := name, in.held
+	if in.rel != "" {
+		path = in.rel + "/" + name
 	}
 	if whiteout(up) {
 		if low == nil {
 			return nil
 		}
-		_, err := d.remove(lower, name, path, low, depth, held)
+		_, err := d.remove(lower, name, path, low, in.depth, held)
 		return err
 	}
 	it := item{Change: Change{Path: path, Op: Create, Type: typeOf(up.Mode), Mode: up.Mode & 0o777},
@@ -250,7 +258,7 @@ func (d *drain) entry(upper, lower int, rel, name string, depth int, held string
 		})
 	}
 	if held == "" {
-		held = holdRepository(rel, name, it.Type, low == nil, siblings)
+		held = holdRepository(in.rel, name, it.Type, low == nil, siblings)
 	}
 	if held == "" {
 		if held, err = d.behind(path, it.Type, low); err != nil {
@@ -259,9 +267,9 @@ func (d *drain) entry(upper, lower int, rel, name string, depth int, held string
 	}
 	it.Held = held
 	if it.Type == Dir {
-		return d.subdir(upper, lower, it, name, up, low, depth)
+		return d.subdir(upper, lower, it, name, up, low, in)
 	}
-	return d.leaf(upper, lower, it, name, up, low, depth)
+	return d.leaf(upper, lower, it, name, up, low, in.depth)
 }
 
 // behind returns why a path is held back that a guarded name leads to, or "".
@@ -351,8 +359,9 @@ func (it *item) soften(low *unix.Stat_t) {
 	}
 }
 
-// subdir is a directory of the layer.
-func (d *drain) subdir(upper, lower int, it item, name string, up, low *unix.Stat_t, depth int) error {
+// subdir is a directory of the layer. One that is opaque shows nothing of what the
+// workspace has at its path, nor does any directory in it.
+func (d *drain) subdir(upper, lower int, it item, name string, up, low *unix.Stat_t, in within) error {
 	fresh := true
 	switch {
 	case low != nil && typeOf(low.Mode) == Dir:
@@ -366,7 +375,7 @@ func (d *drain) subdir(upper, lower int, it item, name string, up, low *unix.Sta
 			}
 		}
 	case low != nil:
-		kept, err := d.remove(lower, name, it.Path, low, depth, it.Held)
+		kept, err := d.remove(lower, name, it.Path, low, in.depth, it.Held)
 		if err != nil {
 			return err
 		}
@@ -392,13 +401,14 @@ func (d *drain) subdir(upper, lower int, it item, name string, up, low *unix.Sta
 		}
 		defer unix.Close(l)
 	}
-	if err := d.dir(u, l, it.Path, depth+1, it.Held); err != nil {
+	below := within{it.Path, in.depth + 1, it.Held, in.veiled || opaque(u)}
+	if err := d.dir(u, l, below); err != nil {
 		return err
 	}
-	if fresh || !opaque(u) {
+	if fresh || !below.veiled {
 		return nil
 	}
-	return d.absent(u, l, it, depth)
+	return d.absent(u, l, it, in.depth)
 }
 
 func opaque(dir int) bool {

@@ -390,6 +390,26 @@ func die(dir, at string) {
 	os.Exit(0)
 }
 
+// TestFoldersOfOpaqueFolders: the kernel marks a folder as hiding what is below it
+// once, not those in it again.
+func TestFoldersOfOpaqueFolders(t *testing.T) {
+	w := newWorld(t, map[string]string{"opaque/in/new": "n", "opaque/in/deep/er/": ""})
+	put(t, w.work(), map[string]string{"opaque/in/hidden": "h", "opaque/in/deep/er/x": "x", "opaque/in/deep/y": "y"})
+	makeOpaque(t, filepath.Join(w.upper(), "opaque"))
+	was := look(t, w.work())
+	s := w.open(t)
+	id, err := s.Commit(t.Context(), w.request(t, w.read(t, overlay.Filter{})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := look(t, filepath.Join(w.work(), "opaque")), "in/ in/deep/ in/deep/er/ in/new=n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if err := s.Undo(t.Context(), id); err != nil || look(t, w.work()) != was {
+		t.Errorf("undone: %v, %s", err, look(t, w.work()))
+	}
+}
+
 // TestKilledAtEveryStep is the promise of the package: a process that commits
 // is killed before step n, for every n; after a recovery, itself killed before
 // every one of its steps, all of the changes are made or none.
