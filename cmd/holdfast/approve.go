@@ -127,12 +127,12 @@ var answers = []struct {
 	offered            func(choices) bool // nil is always
 }{
 	{"y", "yes", "once", nil},
-	{"s", "", "for this run", func(c choices) bool { return c.class }},
+	{"s", "", "this run", func(c choices) bool { return c.class }},
 	{"e", "edit", "edit", func(c choices) bool { return c.call }},
 	{"n", "no", "no", nil},
 	{"d", "", "diff", func(c choices) bool { return c.diff }},
 	{"?", "", "why", nil},
-	{"q", "quit", "end the run", nil},
+	{"q", "stop", "stop", nil},
 }
 
 func (c choices) menu() string {

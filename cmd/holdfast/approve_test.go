@@ -83,7 +83,7 @@ func turning(answers ...string) func(string) string {
 		switch {
 		case strings.HasSuffix(news, "to end the run: "):
 			return " "
-		case strings.HasSuffix(news, "] end the run: "), strings.HasSuffix(news, "[n] back: "), strings.HasSuffix(news, "to go back: "):
+		case strings.HasSuffix(news, "[q] stop: "), strings.HasSuffix(news, "[n] back: "), strings.HasSuffix(news, "to go back: "):
 			a := answers[0]
 			if answers = answers[1:]; a == "" {
 				return " " // an empty line

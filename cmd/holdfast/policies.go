@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -179,9 +180,20 @@ func loadPolicies(p policyPlaces) (*policy.Set, error) {
 	}
 	set, err := policy.Load(src...)
 	if err != nil {
-		return nil, &failure{exitUsage, fmt.Errorf("load policy: %w", err), "see holdfast policy check"}
+		return nil, &failure{exitUsage, fmt.Errorf("load policy: %w", err), cmp.Or(demoted(src), "see holdfast policy check")}
 	}
 	return set, nil
+}
+
+// demoted says of files that were given by name, but lie where tools can write, that they
+// speak for the workspace alone; "" if there are none.
+func demoted(src []policy.Source) string {
+	for _, s := range src {
+		if s.Layer == policy.Workspace && s.Name != policyFile {
+			return s.Name + " lies in the workspace, where tools can write it, so that it may only ask and deny: keep it elsewhere"
+		}
+	}
+	return ""
 }
 
 // runPolicies are the rules of a run on the workspace that the flags name.

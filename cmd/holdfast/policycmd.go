@@ -47,6 +47,9 @@ func policyCheck(c *cli.Context, t *terminal) error {
 		for _, e := range faults(err) {
 			fmt.Fprintln(t.out, oneLine(e))
 		}
+		if why := demoted(src); why != "" {
+			t.note(why)
+		}
 		return silent{exitUsage}
 	}
 	on, _, err := declaredTools(c)

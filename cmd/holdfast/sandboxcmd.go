@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -51,6 +52,16 @@ func sandboxCommand(t *terminal) *cli.Command {
 // the directory in which commits are kept for undoing.
 func sandboxConfig() sandbox.Config {
 	return sandbox.Config{StateDir: os.Getenv("HOLDFAST_STATE_DIR")}
+}
+
+// openSandbox opens the sandbox. Where an interrupt broke that off, it is the interrupt that
+// is told, and not a layer that seems to be missing.
+func openSandbox(ctx context.Context, config sandbox.Config) (*sandbox.Runner, error) {
+	r, err := sandbox.New(ctx, config)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return r, err
 }
 
 // sandboxRun runs one command of the operator as a run of its own.

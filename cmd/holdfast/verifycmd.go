@@ -49,7 +49,7 @@ func verifySandbox(c *cli.Context, t *terminal) error {
 	config := sandboxConfig()
 	config.RequireCgroup = c.Bool("require-cgroup")
 	config.Hosts, config.PoolAlways = verify.Hosts, c.Bool("warm")
-	r, err := sandbox.New(c.Context, config)
+	r, err := openSandbox(c.Context, config)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func undoCommand(t *terminal) *cli.Command {
 			if c.Args().Len() != 1 {
 				return usage(errors.New("name one commit"))
 			}
-			r, err := sandbox.New(c.Context, sandboxConfig())
+			r, err := openSandbox(c.Context, sandboxConfig())
 			if err != nil {
 				return err
 			}

@@ -153,7 +153,7 @@ func openWorkplaceLending(ctx context.Context, dir string, lent loan, own ...too
 	}
 	config := sandboxConfig()
 	config.Pool, config.Hosts = standbyCells, lent.hosts
-	runner, err := sandbox.New(ctx, config)
+	runner, err := openSandbox(ctx, config)
 	if err != nil {
 		root.Close()
 		return nil, err
