@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"context"
+	"io"
 	"runtime"
 )
 
@@ -31,6 +32,21 @@ func (*Runner) Start(context.Context, Spec, Recorder) (*Running, error) {
 
 // Running cannot be on this system.
 type Running struct{}
+
+// Stdin is none.
+func (*Running) Stdin() io.WriteCloser { return nil }
+
+// Stdout is none.
+func (*Running) Stdout() io.Reader { return nil }
+
+// Resize refuses.
+func (*Running) Resize(Size) error { return refusal("resize terminal") }
+
+// Stop does nothing.
+func (*Running) Stop() {}
+
+// Wait refuses.
+func (*Running) Wait() (Result, error) { return Result{}, refusal("run cell") }
 
 // Close does nothing.
 func (*Runner) Close() error { return nil }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/sandbox"
+	"github.com/holdfast-run/holdfast/tools"
 )
 
 func sandboxCommand(t *terminal) *cli.Command {
@@ -36,12 +38,17 @@ func sandboxCommand(t *terminal) *cli.Command {
 				Description: "The cell sees the workspace as /work, read-only unless --write is given, has no input, and no\n" +
 					"network but for the hosts that --allow-host names. Output and errors are printed together when the command ends, as a model would see them:\n" +
 					"control characters spelled out, and cut in the middle beyond 8,000 bytes.\n\n" +
+					"With --pty the command has a terminal of its cell's own, and you speak with it by yours: it sees your keys, you\n" +
+					"see what it shows, less what would act beyond the screen. Ctrl-] ends it. What it showed is recorded.\n\n" +
 					"Examples:\n  holdfast sandbox run -C ~/project -- wc -l README.md\n" +
+					"  holdfast sandbox run --pty --write -C ~/project -- bash\n" +
 					"  holdfast sandbox run --allow-host example.com:443 -- curl -s https://example.com/\n\n" +
 					"The exit code is the command's own, or one of those below.",
 				CustomHelpTemplate: helpWithExits(exitUsage, exitSandbox, exitLedger, exitInterrupted),
 				Flags: []cli.Flag{dirFlag(), ledgerFlag(),
-					&cli.BoolFlag{Name: "write", Usage: "let the command change the workspace"}, allowHostFlag(), allowPrivateFlag()},
+					&cli.BoolFlag{Name: "write", Usage: "let the command change the workspace"}, allowHostFlag(), allowPrivateFlag(),
+					&cli.BoolFlag{Name: "pty", Usage: "give the command a terminal, and speak with it"},
+					&cli.DurationFlag{Name: "time", Value: 2 * time.Minute, Usage: "end the command after so long, at most 24h; 1h with --pty if not given"}},
 				Action: func(c *cli.Context) error { return sandboxRun(c, t) },
 			},
 		},
@@ -64,6 +71,9 @@ func openSandbox(ctx context.Context, config sandbox.Config) (*sandbox.Runner, e
 	return r, err
 }
 
+// maxSession is how long a command of the operator's may take.
+const maxSession = 24 * time.Hour
+
 // sandboxRun runs one command of the operator as a run of its own.
 func sandboxRun(c *cli.Context, t *terminal) error {
 	if !c.Args().Present() {
@@ -73,11 +83,35 @@ func sandboxRun(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
+	if c.Bool("pty") && !c.IsSet("time") {
+		if err := c.Set("time", "1h"); err != nil {
+			return err
+		}
+	}
+	if d := c.Duration("time"); d < time.Second || d > maxSession {
+		return usage(fmt.Errorf("--time is not between 1s and %s", maxSession))
+	}
 	at, err := openSite(c, hosts)
 	if err != nil {
 		return err
 	}
 	defer at.Close()
+	var via tools.Runner = at.runner
+	if c.Bool("pty") {
+		s, err := openSession(at.runner)
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		via = s
+	}
+	dir, err := workspaceOf(c)
+	if err != nil {
+		return err
+	}
+	if at.tools, err = tools.New(tools.Config{Runner: via, Workspace: dir, Limits: sandbox.Limits{Time: c.Duration("time")}}); err != nil {
+		return err
+	}
 	command := quoteAll(c.Args().Slice())
 	return operate(c, t, at, command, &operatorModel{command: command}, agent.Grant{Write: c.Bool("write"), Hosts: texts(hosts)})
 }
@@ -96,7 +130,7 @@ func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorMode
 		Executor: at.tools, Recorder: rec, Approver: &approver{t: t, mode: "never"},
 		Observe: func(e agent.Event) {
 			if b, ok := e.Body.(*agent.CallEnd); ok {
-				if b.Out != nil {
+				if b.Out != nil && !c.Bool("pty") { // else it was shown
 					fmt.Fprintln(t.out, b.Out.String())
 				}
 				for _, line := range connLines(b.Sandbox) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -129,6 +130,7 @@ type workplace struct {
 type loan struct {
 	hosts   []sandbox.HostRule
 	secrets []tools.Secret
+	time    time.Duration // of one call at most, 0 for the usual
 }
 
 // standbyCells is how many cells wait for the next call: one each for reading and
@@ -152,7 +154,7 @@ func openWorkplaceLending(ctx context.Context, dir string, lent loan, own ...too
 		return nil, &failure{exitUsage, fmt.Errorf("open workspace: %w", err), "give a readable folder with -C DIR"}
 	}
 	config := sandboxConfig()
-	config.Pool, config.Hosts = standbyCells, lent.hosts
+	config.Pool, config.Hosts, config.MaxLimits.Time = standbyCells, lent.hosts, lent.time
 	runner, err := openSandbox(ctx, config)
 	if err != nil {
 		root.Close()
@@ -181,7 +183,7 @@ type site struct {
 }
 
 // openSite opens workspace, ledger and sandbox as the flags say, from cheap to dear. Calls
-// may be granted hosts of the list, and the secrets that the flags name.
+// may be granted hosts of the list, and the secrets that the flags name; --time bounds them.
 func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*site, error) {
 	dir, err := workspaceOf(c)
 	if err != nil {
@@ -198,7 +200,7 @@ func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*
 	if err := cmp.Or(apart(dir, filepath.Dir(l.Path())), apartFromData(dir)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	w, err := openWorkplaceLending(c.Context, dir, loan{hosts, secrets}, own...)
+	w, err := openWorkplaceLending(c.Context, dir, loan{hosts, secrets, c.Duration("time")}, own...)
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
