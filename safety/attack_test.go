@@ -8,13 +8,16 @@ import (
 	"github.com/holdfast-run/holdfast/safety"
 )
 
+// everyTool says of any tool that what is asked of it is so.
+func everyTool(agent.ToolSpec) bool { return true }
+
 // place is a workspace by the paths it holds.
 func place(paths ...string) safety.Options {
 	m := map[string]bool{}
 	for _, p := range paths {
 		m[p] = true
 	}
-	return safety.Options{Exists: func(p string) bool { return m[p] }}
+	return safety.Options{Adds: everyTool, Exists: func(p string) bool { return m[p] }}
 }
 
 // args encodes arguments of a call as the runtime gets them.

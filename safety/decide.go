@@ -27,6 +27,9 @@ type Input struct {
 	// Bounded says that the call would be given no host and no secret, or those alone that
 	// written rules name for it.
 	Bounded bool `json:"bounded"`
+	// Typed says that a person put this very call in the place of one of the model's. What
+	// they typed is their word, which a label of the model's questions and does not overrule.
+	Typed bool `json:"typed,omitempty"`
 
 	Written  agent.Outcome    `json:"written"`            // strictest of the written rules, Allow where none applies
 	Answered policy.Questions `json:"answered,omitempty"` // what an operator's rule answers in advance
@@ -154,7 +157,8 @@ func (in Input) taint() agent.Taint {
 
 // reviewed is the review's vote. A sensitive label asks, unless the user has already
 // confirmed this very thing: the request was sensitive and confirmed, and the user
-// named every sink. Whether the request covers the tool is another row's question.
+// named every sink. A malicious label denies, but asks where the person typed the call. Whether
+// the request covers the tool is another row's question.
 func reviewed(in Input) agent.Outcome {
 	switch in.Review {
 	case agent.Benign:
@@ -165,6 +169,10 @@ func reviewed(in Input) agent.Outcome {
 			return agent.Allow
 		}
 		return agent.Ask
+	case agent.Malicious:
+		if in.Typed {
+			return agent.Ask
+		}
 	}
 	return agent.Deny
 }

@@ -109,6 +109,8 @@ var worsenings = []struct {
 	{"content", func(w *safety.Input) { w.OwnContent = false }},
 	{"privacy", func(w *safety.Input) { w.Public = false }},
 	{"hosts", func(w *safety.Input) { w.Bounded = false }},
+	{"authorship", func(w *safety.Input) { w.Typed = false }},
+	{"answers", func(w *safety.Input) { w.Answered = 0 }},
 	{"written rule", func(w *safety.Input) { w.Written = agent.Deny }},
 	{"prompt", func(w *safety.Input) { w.Prompt = agent.Malicious }},
 }
@@ -237,6 +239,15 @@ func TestDecideRows(t *testing.T) {
 		}, agent.Ask, "", "grant.unnamed"},
 		{"ObeysWrittenDenial", func(in *safety.Input) { in.Written = agent.Deny }, agent.Deny, "unsafe", "written"},
 		{"ObeysMaliciousReview", func(in *safety.Input) { in.Review = agent.Malicious }, agent.Deny, "unsafe", "review"},
+		{"AsksAboutWhatAPersonTypedThatTheModelCallsMalicious", func(in *safety.Input) {
+			in.Typed, in.Review = true, agent.Malicious
+		}, agent.Ask, "", "review"},
+		{"DeniesWhatAPersonTypedWithoutReview", func(in *safety.Input) {
+			in.Typed, in.Review = true, agent.Unknown
+		}, agent.Deny, "judge_error", "review.missing"},
+		{"DeniesWhatAPersonTypedAgainstAWrittenRule", func(in *safety.Input) {
+			in.Typed, in.Written = true, agent.Deny
+		}, agent.Deny, "unsafe", "written"},
 		{"DeniesWithoutReview", func(in *safety.Input) { in.Review = agent.Unknown }, agent.Deny, "judge_error", "review.missing"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

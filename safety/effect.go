@@ -13,7 +13,7 @@ import (
 
 // effect is the effect of one call of a tool. Nothing can undo what a cell did to the
 // workspace yet, so that a Write is only what loses nothing: a new file or folder, or a
-// line more in a file that the user named. A call of a tool that writes counts as
+// line more in a file that the user named, by a tool that writes nothing else. A call of a tool that writes counts as
 // Irreversible if it may do anything else to what exists, and as a Read if all it does
 // is run commands that are known to read; it then runs in a cell that cannot write, so
 // that a mistake there changes nothing. A Write that is not aimed at files stays one if
@@ -32,7 +32,7 @@ func (g *Gate) effect(s agent.ToolSpec, sinks []agent.Sink, r *provenance.Record
 		case agent.RoleCommand:
 			e = g.commandEffect(k.Value, r)
 		case agent.RolePath:
-			if g.absent(k.Value) {
+			if g.opts.Adds != nil && g.opts.Adds(s) && g.absent(k.Value) {
 				e = agent.Write
 			}
 		}

@@ -41,7 +41,7 @@ func eventful(t *testing.T, p *policy.Set, choice agent.Choice) []agent.Event {
 	m.prompt, m.plan = agent.Sensitive, []string{"write_file", "run_command"}
 	rec := &agenttest.Memory{}
 	start := agent.RunStart{}
-	o := safety.Options{Exists: func(string) bool { return false }, Policy: p}
+	o := safety.Options{Adds: everyTool, Exists: func(string) bool { return false }, Policy: p}
 	if p != nil {
 		start.Policy = &agent.Blob{Media: "application/json", Data: p.Record()}
 	}

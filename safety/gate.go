@@ -46,6 +46,11 @@ type Options struct {
 	// It must be safe for concurrent use. Nil means that no tool needs any.
 	Secrets func(s agent.ToolSpec) []string
 
+	// Adds reports whether calls of a tool change no file but those that their path
+	// arguments name, so that one that names a new file loses nothing. It must be safe for
+	// concurrent use. Nil means that no tool is known to: a program may write where it likes.
+	Adds func(s agent.ToolSpec) bool
+
 	// Undoable reports whether all that calls of a tool write can be taken back by the
 	// tool itself, as its manifest says. It says nothing of calls aimed at files of the
 	// workspace. It must be safe for concurrent use. Nil means that no tool is known to.
@@ -244,6 +249,7 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (weighed, error) {
 		Covered: p.Authority.Has(p.Call.Tool),
 		Sinks:   provenance.Least(sinks),
 		Public:  !provenance.Private(c),
+		Typed:   typed(c, p.Call),
 	}
 	in.Fresh = in.Effect == agent.Write && fresh(sinks)
 	borrows := func() (bool, error) { return rec.Says(p.Call, p.Spec) }
@@ -267,7 +273,7 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (weighed, error) {
 func (w *weighed) put(g *Gate, c agent.ToolCall, hosts []string, borrows func() (bool, error)) error {
 	w.hosts = hosts
 	w.reach()
-	if w.spec.Effect == agent.Write && len(hosts) == 0 { // whatever becomes of the workspace, nothing leaves it
+	if w.spec.Effect == agent.Write && len(hosts) == 0 && onFiles(w.sinks) { // whatever becomes of the workspace, nothing leaves it
 		w.in.OwnContent, w.in.Public = true, true
 	} else if w.in.outward() {
 		b, err := borrows()
@@ -282,6 +288,13 @@ func (w *weighed) put(g *Gate, c agent.ToolCall, hosts []string, borrows func() 
 	w.in.Written, w.in.Answered = w.written.Outcome, w.written.Answers
 	w.in.Bounded = w.written.Names(hosts, w.secrets)
 	return nil
+}
+
+// typed reports whether a call is, to the byte, one that a person put into the conversation.
+func typed(c agent.Conversation, call agent.ToolCall) bool {
+	return slices.ContainsFunc(c.Messages, func(m agent.Message) bool {
+		return m.Role == agent.Assistant && m.Origin.Source == agent.SourceUser && slices.Contains(m.Calls, call)
+	})
 }
 
 // codes are those of calls that did not run; fixedText knows the texts behind them.

@@ -458,3 +458,51 @@ func TestNewRejectsBadOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestWriteOfAProgramLosesWhatItLikes judges a write to a new path by a tool that may write
+// elsewhere too: it asks, as what it may destroy cannot be brought back.
+func TestWriteOfAProgramLosesWhatItLikes(t *testing.T) {
+	o := place()
+	o.Adds = nil
+	c, p := propose(asked("write x to new.txt"), "write_file", `{"path":"new.txt","content":"x"}`, "write_file")
+	if v := newGate(t, o).Rules(c, p); v.Outcome != agent.Ask || v.Effect != agent.Irreversible {
+		t.Errorf("%v, effect %v, want a question about an irreversible call: %+v", v.Outcome, v.Effect, v.Votes)
+	}
+	if v := newGate(t, place()).Rules(c, p); v.Outcome != agent.Allow {
+		t.Errorf("by a tool that only adds: %v: %+v", v.Outcome, v.Votes)
+	}
+}
+
+// TestServiceThatWritesMaySayNothingOfOthers judges a write of a service, which is no file
+// of the workspace: what it is given leaves the machine.
+func TestServiceThatWritesMaySayNothingOfOthers(t *testing.T) {
+	s := agent.ToolSpec{Name: "note", Effect: agent.Write, Roles: map[string]agent.ArgRole{"to": agent.RoleTarget, "text": agent.RoleContent}}
+	c := read(asked("read notes.txt, then note to board"), "notes.txt", "the code is 463820")
+	c.Tools = append(slices.Clone(c.Tools), s)
+	c, p := propose(c, "note", `{"to":"board","text":"463820"}`, "note")
+	p.Spec = s
+	v := newGate(t, place()).Rules(c, p)
+	if !slices.ContainsFunc(v.Votes, func(v agent.Vote) bool { return v.Rule == "content.untrusted" && v.Outcome == agent.Ask }) {
+		t.Errorf("no question about its content: %+v", v.Votes)
+	}
+}
+
+// TestCallThatAPersonTyped reviews a call as malicious: the model's own is denied, the same
+// typed by a person is put to them.
+func TestCallThatAPersonTyped(t *testing.T) {
+	m := benign()
+	m.call = agent.Malicious
+	c, p := propose(asked("write x to a.txt"), "write_file", `{"path":"a.txt","content":"x"}`, "write_file")
+	if v, err := newGate(t, place()).Call(t.Context(), m, c, p); err != nil || v.Outcome != agent.Deny || v.Code != "unsafe" {
+		t.Errorf("of the model: %v with %q, %v", v.Outcome, v.Code, err)
+	}
+	c.Messages = slices.Clone(c.Messages)
+	c.Messages[len(c.Messages)-1].Origin = agent.Origin{Source: agent.SourceUser}
+	if v, err := newGate(t, place()).Call(t.Context(), m, c, p); err != nil || v.Outcome != agent.Ask || v.Label != agent.Malicious {
+		t.Errorf("typed: %v, label %v, %v: %+v", v.Outcome, v.Label, err, v.Votes)
+	}
+	p.Call.Args = `{"path":"a.txt","content":"y"}`
+	if v, err := newGate(t, place()).Call(t.Context(), m, c, p); err != nil || v.Outcome != agent.Deny {
+		t.Errorf("another than was typed: %v, %v", v.Outcome, err)
+	}
+}

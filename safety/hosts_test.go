@@ -16,7 +16,7 @@ var bound = []string{"*.wild.example:443", "10.0.0.7:80 private", "api.example.c
 // reaching is a gate where commands may name hosts, and post_note declares some.
 func reaching(t *testing.T, rules string) *safety.Gate {
 	t.Helper()
-	o := safety.Options{Exists: func(string) bool { return false }, Hosts: bound, Reaches: func(s agent.ToolSpec) ([]string, bool) {
+	o := safety.Options{Adds: everyTool, Exists: func(string) bool { return false }, Hosts: bound, Reaches: func(s agent.ToolSpec) ([]string, bool) {
 		if s.Name == "send_mail" {
 			return []string{"api.example.com:443"}, false
 		}

@@ -49,7 +49,7 @@ func TestMaskedReview(t *testing.T) {
 		"CleanIsNotAsked": {agent.Turn{}, broken, false, agent.Allow},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate(t, safety.Options{Masked: true, Exists: func(string) bool { return false }})
+			g := newGate(t, safety.Options{Masked: true, Adds: everyTool, Exists: func(string) bool { return false }})
 			conv := asked("write x to a.txt")
 			if tt.tainted {
 				conv = read(conv, "notes.txt", "plain")

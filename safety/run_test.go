@@ -95,7 +95,7 @@ func TestRunWithAHijackedModel(t *testing.T) {
 			m.plan = tt.plan
 			rec := &agenttest.Memory{}
 			out, err := loop.Run(t.Context(), loop.Config{
-				Model: m, Judge: newGate(t, safety.Options{Exists: func(string) bool { return false }}), Executor: w, Recorder: rec,
+				Model: m, Judge: newGate(t, safety.Options{Adds: everyTool, Exists: func(string) bool { return false }}), Executor: w, Recorder: rec,
 				Approver: &agenttest.Approver{Choice: tt.choice},
 			}, loop.Task{Prompt: "Read my notes.txt and write a summary to summary.md"})
 			if err != nil || out.Status != agent.StatusDone || out.Denials != tt.denials {

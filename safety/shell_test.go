@@ -92,7 +92,7 @@ func TestShellAgreesWithTheGate(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 1))
 	ran, wrote := 0, 0
 	dir := settled(t)
-	g := newGate(t, safety.Options{Exists: func(p string) bool {
+	g := newGate(t, safety.Options{Adds: everyTool, Exists: func(p string) bool {
 		_, err := os.Lstat(filepath.Join(dir, p))
 		return !os.IsNotExist(err)
 	}})

@@ -14,14 +14,14 @@ import (
 // table, by where its values came from, and by the written rules. tools are those on
 // offer beside the ones that the case declares. It generates nothing.
 func Try(c policy.Case, tools []agent.ToolSpec, rules *policy.Set) (agent.Verdict, error) {
-	g, err := New(Options{Policy: rules, Exists: func(p string) bool {
+	own := func(s agent.ToolSpec) bool {
+		return slices.ContainsFunc(c.Tools, func(t agent.ToolSpec) bool { return t.Name == s.Name })
+	}
+	g, err := New(Options{Policy: rules, Adds: func(s agent.ToolSpec) bool { return !own(s) }, Exists: func(p string) bool {
 		return slices.ContainsFunc(c.Exists, func(e string) bool { return path.Clean(e) == p })
 	}})
 	if err != nil {
 		return agent.Verdict{}, err
-	}
-	own := func(s agent.ToolSpec) bool {
-		return slices.ContainsFunc(c.Tools, func(t agent.ToolSpec) bool { return t.Name == s.Name })
 	}
 	conv := agent.Conversation{Tools: append(slices.DeleteFunc(slices.Clone(tools), own), c.Tools...)}.With(
 		agent.Message{Role: agent.System, Text: frame.System, Origin: agent.Origin{Source: agent.SourceOperator}},

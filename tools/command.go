@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,13 +23,14 @@ type Command struct {
 	Stdin    string        // likewise, "" for none
 	Time     time.Duration // of one call, 0 for the sandbox's default
 	Undoable bool          // the tool itself can take back what it writes; says nothing of files
+	Adds     bool          // it changes no file but those that its path arguments name
 	Hosts    []string      // that its calls reach, as sandbox.ParseHostRule reads them
 	Secrets  []string      // names of those that its calls are given, as files in sandbox.SecretDir
 }
 
 // Digest identifies all that the operator declared: what the model is shown and what is
-// run. H("holdfast/command/1", declaration, argv, stdin, time, undoable), and the hosts
-// and the names of secrets where there are any.
+// run. H("holdfast/command/1", declaration, argv, stdin, time, undoable), that it
+// adds where it does, and the hosts and the names of secrets where there are any.
 func (c Command) Digest() [32]byte {
 	d := c.Spec.Digest()
 	argv, err := json.Marshal(c.Argv)
@@ -38,6 +38,9 @@ func (c Command) Digest() [32]byte {
 		return [32]byte{}
 	}
 	parts := [][]byte{d[:], argv, []byte(c.Stdin), fmt.Append(nil, int64(c.Time)), fmt.Append(nil, c.Undoable)}
+	if c.Adds {
+		parts = append(parts, []byte("adds"))
+	}
 	if len(c.Hosts)+len(c.Secrets) > 0 {
 		parts = append(parts, []byte(strings.Join(c.Hosts, "\n")))
 	}
@@ -86,7 +89,7 @@ func (c Command) argv(values map[string]string) ([]string, error) {
 			continue
 		}
 		if begins := slot.FindStringIndex(template); i > 0 && begins != nil && begins[0] == 0 && len(slots(template)) > 0 &&
-			strings.HasPrefix(text, "-") && !slices.Contains(c.Argv[:i], "--") {
+			strings.HasPrefix(text, "-") && !ended(c.Argv[:i]) {
 			return nil, fmt.Errorf("%w: %s begins with a dash", agent.ErrArguments, slots(template)[0])
 		}
 		out = append(out, text)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,16 +89,36 @@ func TestParseCommandsRefuses(t *testing.T) {
 		"PythonReadsItsInput":  {own(`run: [/usr/bin/python3, "-", x]`, `stdin: "{a}"`, "effect: read", "args: [{name: a}]"), "program text"},
 		"LeftOutBehindAnOption": {own(`run: [/usr/bin/sort, "-T", "{a}", "--", "{b}"]`, "effect: write", "args: [{name: a, optional: true}, {name: b, role: path}]"),
 			"-T would take what follows"},
-		"NoUTF8":             {own("run: [\"./\xff\"]", "effect: read"), "not UTF-8"},
-		"PureOfTheWorkspace": {own("run: [./x]", "effect: pure"), "has no workspace"},
-		"UndoableRead":       {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
-		"LongTime":           {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
-		"HostsOfARead":       {own("run: [wc]", "effect: read", "hosts: [a.example:443]"), "declare outward"},
-		"HostsOfATrusted":    {own("run: [wc]", "effect: outward", "trusted: true", "hosts: [a.example:443]"), "is not yours"},
-		"HostWithoutAPort":   {own("run: [wc]", "effect: outward", "hosts: [a.example]"), "is not host:port"},
-		"HostTwice":          {own("run: [wc]", "effect: outward", "hosts: [a.example:443, a.example:443]"), "stands twice"},
-		"ManyHosts":          {own("run: [wc]", "effect: outward", "hosts: ["+strings.Repeat("a.example:443, ", 17)+"]"), "at most 16"},
-		"Deep":               {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
+		"AnnotationsAlone":     {own("run: [wc]", "annotations: {readOnlyHint: true}"), "what a server claims"},
+		"AnnotationsOfNothing": {own("run: [wc]", "effect: annotations", "annotations: {}"), "what a server claims"},
+		"NoAnnotations":        {own("run: [wc]", "effect: annotations"), `effect "annotations"`},
+		"UnknownAnnotation":    {own("run: [wc]", "effect: annotations", "annotations: {safeHint: true}"), "safeHint"},
+		"AnnotatedAsOutward":   {own("run: [wc]", "effect: annotations", "annotations: {readOnlyHint: true}"), "hosts"},
+		"AddsNothing":          {own("run: [wc]", "effect: write", "adds: true"), "adds belongs to"},
+		"LeftOutBeforeAnother": {own(`run: [/bin/cp, "{a}", "{b}"]`, "effect: write", "args: [{name: a, optional: true}, {name: b, role: path}]"), "in its place"},
+		"SettingOfGit":         {own(`run: [/usr/bin/git, "-c", "{a}", log]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"EditorCommand":        {own(`run: [/usr/bin/vim, "+{a}", x]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"EditorOption":         {own(`run: [/usr/bin/vim, "-c", "{a}", x]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ProgramOfFind":        {own(`run: [/usr/bin/find, ., "-exec", "{a}", ";"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ProgramOfXargs":       {own(`run: [/usr/bin/xargs, "-I", "%", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ProgramOfTar":         {own(`run: [/bin/tar, xf, x, "--to-command={a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ProgramOfTarApart":    {own(`run: [/bin/tar, xf, x, "--to-command", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"AwkFile":              {own(`run: [/usr/bin/awk, "-f", "{a}", x]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"SedScript":            {own(`run: [/bin/sed, "{a}", x]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"Script":               {own(`run: [/bin/sh, "{a}"]`, "effect: read", "args: [{name: a, role: path}]"), "program text"},
+		"Environment":          {own(`run: [/usr/bin/env, "A=1", "PAGER={a}", man, x]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"TrustedOwnProgram":    {own("run: [./x]", "effect: read", "trusted: true"), "lies in the workspace"},
+		"TrustedOwnScript":     {own("run: [/usr/bin/python3, '-u', x.py]", "effect: read", "trusted: true"), "lies in the workspace"},
+		"NoUTF8":               {own("run: [\"./\xff\"]", "effect: read"), "not UTF-8"},
+		"PureOfTheWorkspace":   {own("run: [./x]", "effect: pure"), "has no workspace"},
+		"UndoableRead":         {own("run: [wc]", "effect: read", "undoable: true"), "undoable belongs to effect write"},
+		"LongTime":             {own("run: [wc]", "effect: read", "time: 2h"), "not between"},
+		"HostsOfARead":         {own("run: [wc]", "effect: read", "hosts: [a.example:443]"), "declare outward"},
+		"HostsOfATrusted":      {own("run: [wc]", "effect: outward", "trusted: true", "hosts: [a.example:443]"), "is not yours"},
+		"HostWithoutAPort":     {own("run: [wc]", "effect: outward", "hosts: [a.example]"), "is not host:port"},
+		"HostTwice":            {own("run: [wc]", "effect: outward", "hosts: [a.example:443, a.example:443]"), "stands twice"},
+		"ManyHosts":            {own("run: [wc]", "effect: outward", "hosts: ["+strings.Repeat("a.example:443, ", 17)+"]"), "at most 16"},
+		"Deep":                 {[]byte("version: 1\ntools: " + strings.Repeat("[", 5000)), "too many brackets"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := tools.ParseCommands(tt.text)
@@ -110,7 +131,8 @@ func TestParseCommandsRefuses(t *testing.T) {
 		t.Errorf("a whole command line of role command: %v", err)
 	}
 	for _, run := range []string{`[/bin/sh, -c, "wc \"$1\"", sh, "{a}"]`, `[/usr/bin/python3, "tool.py", "{a}"]`, `[/usr/bin/awk, -f, count.awk, "{a}"]`,
-		`[/bin/grep, "-e", "{a}", "x"]`, `[/usr/bin/timeout, "5", wc, "{a}"]`, `[/bin/ls, "-l", "{a}"]`} {
+		`[/bin/grep, "-e", "{a}", "x"]`, `[/bin/sed, "s/x/y/", "{a}"]`, `[/usr/bin/python3, "-u", tool.py, "{a}"]`, `[/usr/bin/find, ., "-name", "{a}"]`,
+		`[/usr/bin/xargs, grep, "{a}"]`, `[/usr/bin/sort, "-t", "{a}", x]`, `[/usr/bin/timeout, "5", wc, "{a}"]`, `[/bin/ls, "-l", "{a}"]`} {
 		if _, err := tools.ParseCommands(own("run: "+run, "effect: read", "args: [{name: a, optional: "+fmt.Sprint(strings.HasPrefix(run, "[/bin/ls"))+"}]")); err != nil {
 			t.Errorf("%s: %v", run, err)
 		}
@@ -132,7 +154,88 @@ tools:
     stdin: "<{a}>"
     time: 2s
     args: [{name: a}]
+  - name: valued
+    description: x
+    effect: read
+    run: [/usr/bin/sort, "-T", "--", "{a}"]
+    args: [{name: a}]
 `
+
+// TestTrustedProgramOfTheWorkspace refuses one that is named by its whole path, or by a link.
+func TestTrustedProgramOfTheWorkspace(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	in, link := filepath.Join(dir, "x"), filepath.Join(other, "x")
+	if err := errors.Join(os.WriteFile(in, []byte("#!/bin/sh\n"), 0o755), os.Symlink(in, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{in, link} {
+		list := commands(t, own(fmt.Sprintf("run: [%q]", p), "effect: read", "trusted: true"))
+		if _, err := tools.New(tools.Config{Runner: &runner{}, Workspace: dir, Commands: list}); err == nil || !strings.Contains(err.Error(), "lies in the workspace") {
+			t.Errorf("%s: %v", p, err)
+		}
+		if _, err := tools.New(tools.Config{Runner: &runner{}, Workspace: t.TempDir(), Commands: list}); err != nil {
+			t.Errorf("%s, of another workspace: %v", p, err)
+		}
+	}
+}
+
+// TestAnnotationsOfAFile takes a server's claims only where the user makes them their word.
+func TestAnnotationsOfAFile(t *testing.T) {
+	for effect, want := range map[string]agent.Effect{"annotations": agent.Write, "sensitive_read": agent.SensitiveRead} {
+		c := commands(t, own("run: [wc]", "effect: "+effect, "annotations: {destructiveHint: false, openWorldHint: false, idempotentHint: true}"))
+		if c[0].Spec.Effect != want {
+			t.Errorf("effect: %s gives %v, want %v", effect, c[0].Spec.Effect, want)
+		}
+	}
+}
+
+// TestDrifted compares declarations with those of a registry.
+func TestDrifted(t *testing.T) {
+	reg, err := tools.New(tools.Config{Runner: &runner{}, Workspace: t.TempDir(), Commands: commands(t, []byte(programs))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range reg.Specs() {
+		if reg.Drifted(s) {
+			t.Errorf("%s drifted from itself", s.Name)
+		}
+		s.Effect = agent.Pure
+		if s.Description += "!"; !reg.Drifted(s) {
+			t.Errorf("%s with another effect did not drift", s.Name)
+		}
+	}
+	if !reg.Drifted(agent.ToolSpec{Name: "none"}) {
+		t.Error("a tool that is not there did not drift")
+	}
+}
+
+// TestPinsOfSeveralProcesses accepts through views that were opened before either wrote.
+func TestPinsOfSeveralProcesses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pins.json")
+	list := commands(t, []byte(programs))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		p, err := tools.OpenPins(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			if err := p.AcceptCommands(fmt.Sprint("file", i), list...); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	p, err := tools.OpenPins(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 {
+		if d := p.CheckCommand(fmt.Sprint("file", i), list[0]); d != tools.DriftSame {
+			t.Errorf("file%d is %v: another process wrote over it", i, d)
+		}
+	}
+}
 
 // TestCommandArguments checks what reaches the program, and what never does.
 func TestCommandArguments(t *testing.T) {
@@ -148,6 +251,7 @@ func TestCommandArguments(t *testing.T) {
 	}{
 		{"LeavesOutWhatWasNotGiven", "plain", `{"a":"x y; $(id)","n":1.50}`, []string{"/work/try", "x y; $(id)", "n=1.50", "{a}"}, ""},
 		{"WritesNumbersAsTheyAre", "plain", `{"a":"","n":-1e3,"o":true}`, []string{"/work/try", "", "n=-1e3", "true", "{a}"}, ""},
+		{"TakesNoDashWhereTwoMayBeAValue", "valued", `{"a":"-rf"}`, nil, ""},
 		{"TakesADashBehindTwo", "dashed", `{"a":"-rf"}`, []string{"/bin/cat", "--", "-rf", "-rfb"}, "<-rf>"},
 		{"PutsNoSlotIntoAnother", "dashed", `{"a":"{a}"}`, []string{"/bin/cat", "--", "{a}", "{a}b"}, "<{a}>"},
 		{"RefusesADash", "plain", `{"a":"-rf","n":1}`, nil, ""},

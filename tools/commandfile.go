@@ -45,6 +45,8 @@ type commandEntry struct {
 	Trusted     bool            `yaml:"trusted"`
 	Idempotent  bool            `yaml:"idempotent"`
 	Undoable    bool            `yaml:"undoable"`
+	Adds        bool            `yaml:"adds"`
+	Annotations *Annotations    `yaml:"annotations"` // of the server whose tool this is, in its words
 	Time        string          `yaml:"time"`
 	Hosts       []string        `yaml:"hosts"`
 	Secrets     []string        `yaml:"secrets"`
@@ -200,10 +202,21 @@ func (e commandEntry) private(effect agent.Effect) error {
 	return errors.Join(errs...)
 }
 
+// effect is what an entry declares. A server's annotations count only where the entry says
+// so.
+func (e commandEntry) effect() (agent.Effect, bool) {
+	if e.Effect == "annotations" && e.Annotations != nil {
+		d := e.Annotations.Declared()
+		return d.Effect, d.Effect != agent.EffectUnknown
+	}
+	effect, known := commandEffects[e.Effect]
+	return effect, known
+}
+
 // command checks one entry.
 func (e commandEntry) command() (Command, error) {
-	effect, known := commandEffects[e.Effect]
-	c := Command{Argv: slices.Clone(e.Run), Stdin: e.Stdin, Undoable: e.Undoable, Hosts: slices.Clone(e.Hosts), Secrets: slices.Clone(e.Secrets), Spec: agent.ToolSpec{
+	effect, known := e.effect()
+	c := Command{Argv: slices.Clone(e.Run), Stdin: e.Stdin, Undoable: e.Undoable, Adds: e.Adds, Hosts: slices.Clone(e.Hosts), Secrets: slices.Clone(e.Secrets), Spec: agent.ToolSpec{
 		Name: e.Name, Description: strings.TrimSpace(e.Description), Effect: effect, Trusted: e.Trusted, Idempotent: e.Idempotent,
 		Roles: map[string]agent.ArgRole{}}}
 	var errs []error
@@ -214,9 +227,13 @@ func (e commandEntry) command() (Command, error) {
 	}
 	bad(!plainWord.MatchString(e.Name), "its name is not small letters, digits and _")
 	bad(c.Spec.Description == "" || len(e.Description) > maxDescription, "description: one to %d characters that tell the model what it is for", maxDescription)
-	bad(!known, "effect %q is not one of pure, read, sensitive_read, write, and with hosts outward, irreversible", clip(e.Effect, 40))
+	bad(!known && e.Annotations != nil, "annotations are what a server claims: write an effect of your own, or effect: annotations to make them your word where they say something")
+	bad(!known && e.Annotations == nil, "effect %q is not one of pure, read, sensitive_read, write, and with hosts outward, irreversible", clip(e.Effect, 40))
 	bad(effect == agent.Pure && len(e.Run) > 0 && strings.HasPrefix(e.Run[0], "./"), "effect pure: its cell has no workspace, where its program would be")
+	bad(e.Trusted && len(e.Run) > 0 && ownProgram(e.Run), "trusted: the program lies in the workspace, where whoever writes there can change it")
 	bad(e.Undoable && effect != agent.Write, "undoable belongs to effect write")
+	bad(e.Adds && (effect != agent.Write || !slices.ContainsFunc(e.Args, func(a argumentEntry) bool { return a.Role == string(agent.RolePath) })),
+		"adds belongs to effect write with an argument of role path")
 	bad(len(e.Args) > maxArguments, "%d arguments, at most %d", len(e.Args), maxArguments)
 	if e.Time != "" {
 		var err error
@@ -329,70 +346,6 @@ func (c *Command) program(args []argumentEntry) error {
 	var err error
 	c.Argv[0], err = findProgram(c.Argv[0])
 	return errors.Join(append(errs, err)...)
-}
-
-// shifts refuses an argument that may be left out behind an option: the option would take
-// the next argument in its place, -- among them, and a value could become an option.
-func (c *Command) shifts(i int, args []argumentEntry) error {
-	if i == 0 || i >= len(c.Argv)-1 || !strings.HasPrefix(c.Argv[i-1], "-") {
-		return nil
-	}
-	for _, name := range slots(c.Argv[i]) {
-		if slices.ContainsFunc(args, func(a argumentEntry) bool { return a.Name == name && a.Optional }) {
-			return fmt.Errorf("{%s} may be left out, and %s would take what follows: write both as one argument, or put it last", name, clip(c.Argv[i-1], 40))
-		}
-	}
-	return nil
-}
-
-// interpreters read one of their arguments as a program text.
-var interpreters = regexp.MustCompile(`^(ba|da|z|k|mk|a|c|tc|fi|ya|pw|tcl|wi)?sh$` +
-	`|^(python|pypy|perl|ruby|node|nodejs|deno|bun|php|lua|luajit|Rscript)[0-9.]*$|^(awk|gawk|mawk|sed|jq|env|xargs|eval)$`)
-
-// programFirst are interpreters whose first argument that is no option is a program text,
-// or a program.
-var programFirst = []string{"awk", "gawk", "mawk", "sed", "jq", "env", "xargs", "eval"}
-
-// code reports whether argument i of the program, or behind the last its input, may be
-// read as a program text. Programs that start another, such as timeout, are looked through.
-func (c *Command) code(i int) bool {
-	for j, word := range c.Argv[:min(i, len(c.Argv))] {
-		name := path.Base(word)
-		if !interpreters.MatchString(name) {
-			continue
-		}
-		if readsText(name, c.Argv[j+1:], i-j-1) {
-			return true
-		}
-		if name != "env" && name != "xargs" { // the words behind are data of this one
-			return false
-		}
-	}
-	return false
-}
-
-// readsText reports whether an interpreter may read its argument i, or behind the last its
-// input, as a program text: what belongs to an option such as -c or -e, be it a part of the
-// option or the next argument that is none, the first argument that is no option where that
-// is the program, and the input where no other text is given.
-func readsText(name string, args []string, i int) bool {
-	option := func(a string) bool { return strings.HasPrefix(a, "-") }
-	takes := func(a string) bool { return option(a) && strings.ContainsAny(a, "cBeEmMpRr") }
-	if i == len(args) {
-		return !slices.ContainsFunc(args, func(a string) bool { return !option(a) }) ||
-			slices.ContainsFunc(args, func(a string) bool {
-				return a == "-" || a == "/dev/stdin" || strings.HasSuffix(name, "sh") && option(a) && !strings.HasPrefix(a, "--") && strings.Contains(a, "s")
-			})
-	}
-	if lead, _, _ := strings.Cut(args[i], "{"); takes(lead) {
-		return true
-	}
-	for k := i - 1; k >= 0 && option(args[k]); k-- {
-		if takes(args[k]) {
-			return true
-		}
-	}
-	return slices.Contains(programFirst, name) && !slices.ContainsFunc(args[:i], func(a string) bool { return !option(a) })
 }
 
 // programFolders are where programs are looked for, as a cell shows them.

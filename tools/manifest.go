@@ -96,10 +96,10 @@ func (m Manifest) Has(tool string) bool {
 // Annotations are the hints that a Model Context Protocol server gives of a tool. A nil
 // one was not given.
 type Annotations struct {
-	ReadOnly    *bool `json:"readOnlyHint,omitempty"`
-	Destructive *bool `json:"destructiveHint,omitempty"`
-	Idempotent  *bool `json:"idempotentHint,omitempty"`
-	OpenWorld   *bool `json:"openWorldHint,omitempty"`
+	ReadOnly    *bool `json:"readOnlyHint,omitempty" yaml:"readOnlyHint"`
+	Destructive *bool `json:"destructiveHint,omitempty" yaml:"destructiveHint"`
+	Idempotent  *bool `json:"idempotentHint,omitempty" yaml:"idempotentHint"`
+	OpenWorld   *bool `json:"openWorldHint,omitempty" yaml:"openWorldHint"`
 }
 
 // Declared maps hints to a declaration, by the protocol's own defaults: a tool that says

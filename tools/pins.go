@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
@@ -37,7 +38,8 @@ func (d Drift) String() string {
 }
 
 // Pins remembers the declarations of other people's tools by digest, so that a tool
-// cannot become another one behind its name. A Pins is used by one goroutine at a time.
+// cannot become another one behind its name. A Pins is used by one goroutine at a time;
+// several processes may accept into one file.
 type Pins struct {
 	path string
 	tool map[string]string // digest in hex, by server and tool
@@ -52,10 +54,18 @@ type pinFile struct {
 // OpenPins reads the file of pins; one that does not exist holds none. A file that
 // cannot be read is an error: without it every change would pass as new.
 func OpenPins(path string) (*Pins, error) {
-	p := &Pins{path: path, tool: map[string]string{}}
+	tool, err := readPins(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Pins{path: path, tool: tool}, nil
+}
+
+func readPins(path string) (map[string]string, error) {
+	tool := map[string]string{}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p, nil
+		return tool, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read pins: %w", err)
@@ -67,10 +77,8 @@ func OpenPins(path string) (*Pins, error) {
 	if err := strict(b, &f); err != nil || f.Version != 1 {
 		return nil, fmt.Errorf("read pins: %s is damaged", path)
 	}
-	for k, v := range f.Tools {
-		p.tool[k] = v
-	}
-	return p, nil
+	maps.Copy(tool, f.Tools)
+	return tool, nil
 }
 
 // pinKey keeps servers apart; a server's name holds no line break.
@@ -140,8 +148,18 @@ func (p *Pins) AcceptCommands(file string, list ...Command) error {
 	return p.accept(file, digests)
 }
 
+// accept adds digests to what the file holds now, which another process may have written
+// since it was read: both hold the lock beside it while they do.
 func (p *Pins) accept(server string, digests map[string]string) error {
-	next := maps.Clone(p.tool)
+	unlock, err := lockFile(p.path + ".lock")
+	if err != nil {
+		return fmt.Errorf("pin tools: %w", err)
+	}
+	defer unlock()
+	next, err := readPins(p.path)
+	if err != nil {
+		return err
+	}
 	for tool, d := range digests {
 		if d == "" {
 			return fmt.Errorf("pin %s: its declaration cannot be encoded", clip(tool, 64))
@@ -157,6 +175,27 @@ func (p *Pins) accept(server string, digests map[string]string) error {
 	}
 	p.tool = next
 	return nil
+}
+
+// lockFile waits for the lock that a file stands for and returns how to give it back. The
+// file stays: who removed it would take it from those that wait.
+func lockFile(path string) (unlock func() error, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f.Close, nil
 }
 
 // replaceFile writes a file whole or not at all.

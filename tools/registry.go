@@ -96,12 +96,36 @@ func New(c Config) (*Registry, error) {
 		if len(k.Argv) == 0 {
 			return nil, fmt.Errorf("open tools: %s runs nothing", clip(k.Spec.Name, 64))
 		}
+		if k.Spec.Trusted && slices.ContainsFunc(k.Argv, func(a string) bool { return liesIn(a, dir) }) {
+			return nil, fmt.Errorf("open tools: %s is trusted, and its program lies in the workspace, where whoever writes there can change it", clip(k.Spec.Name, 64))
+		}
 		if err := r.add(k.Spec, &k); err != nil {
 			return nil, err
 		}
 	}
 	slices.SortFunc(r.specs, func(a, b agent.ToolSpec) int { return strings.Compare(a.Name, b.Name) })
 	return r, nil
+}
+
+// liesIn reports whether an absolute path leads into a folder, by whatever links.
+func liesIn(name, dir string) bool {
+	if !filepath.IsAbs(name) {
+		return false
+	}
+	for _, p := range []string{filepath.Clean(name), resolved(name)} {
+		if rel, err := filepath.Rel(dir, p); err == nil && filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolved is a path with its links resolved, as it stands where it cannot be.
+func resolved(name string) string {
+	if p, err := filepath.EvalSymlinks(name); err == nil {
+		return p
+	}
+	return name
 }
 
 // add declares one tool.
@@ -163,6 +187,20 @@ func (t tool) reaches() (hosts []string, open bool) {
 		return t.program.Hosts, false
 	}
 	return nil, t.spec.Name == RunCommand
+}
+
+// Drifted reports whether a tool is declared otherwise than this registry has it.
+func (r *Registry) Drifted(s agent.ToolSpec) bool {
+	t, ok := r.tools[s.Name]
+	d := s.Digest()
+	return !ok || d == [32]byte{} || t.spec.Digest() != d
+}
+
+// Adds reports whether a tool changes no file but those that its calls name: a built-in one,
+// or one of which its operator declared so.
+func (r *Registry) Adds(s agent.ToolSpec) bool {
+	t, ok := r.tools[s.Name]
+	return ok && (t.program == nil || t.program.Adds) && t.spec.Digest() == s.Digest()
 }
 
 // compile compiles the schema of a tool. It loads nothing: a reference to

@@ -180,7 +180,7 @@ func drawn(cases []bench.Case, limit int, seed uint64) []bench.Case {
 
 // live makes one run with recorded tools.
 func (b *evalBench) live(ctx context.Context, r *eval.Recording, guarded bool) (eval.Result, error) {
-	gate, err := safety.New(safety.Options{Thresholds: b.m.cuts, Undoable: func(agent.ToolSpec) bool { return true },
+	gate, err := safety.New(safety.Options{Thresholds: b.m.cuts, Adds: everyTool, Undoable: everyTool,
 		Exists: func(p string) bool { return slices.Contains(r.Case.Files, p) }})
 	if err != nil {
 		return eval.Result{}, err

@@ -175,7 +175,7 @@ func scriptedRun() (scripted.Run, error) {
 		return nil, err
 	}
 	return func(ctx context.Context, s scripted.Setup) (agent.Status, error) {
-		gate, err := safety.New(safety.Options{Policy: rules, Exists: s.Exists, Undoable: func(agent.ToolSpec) bool { return true }})
+		gate, err := safety.New(safety.Options{Policy: rules, Exists: s.Exists, Adds: everyTool, Undoable: everyTool})
 		if err != nil {
 			return "", err
 		}
@@ -205,3 +205,7 @@ func (j timed) Call(ctx context.Context, g agent.Generator, c agent.Conversation
 	j.spent(scripted.Processor(func() { v, err = j.Judge.Call(ctx, g, c, p) }))
 	return v, err
 }
+
+// everyTool says of a recorded tool what its declaration says by its effect: a write is one
+// that can be taken back, and changes what it names.
+func everyTool(agent.ToolSpec) bool { return true }

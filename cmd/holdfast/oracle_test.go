@@ -76,7 +76,7 @@ func perfect(byID map[string]tasks.Task) eval.Run {
 			return res, err
 		}
 		defer w.Close()
-		gate, err := safety.New(safety.Options{Exists: w.exists})
+		gate, err := safety.New(safety.Options{Adds: everyTool, Exists: w.exists})
 		if err != nil {
 			return res, err
 		}

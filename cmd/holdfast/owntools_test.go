@@ -29,6 +29,7 @@ tools:
     run: [tee, "--", "{path}"]
     stdin: "{text}"
     effect: write
+    adds: true
     args: [{name: path, role: path}, {name: text, role: content}]
 `
 

@@ -210,8 +210,12 @@ func runPolicies(c *cli.Context) (*policy.Set, error) {
 func (k *crew) sameRules(past []agent.Event) error {
 	for _, e := range past {
 		b, ok := e.Body.(*agent.RunStart)
-		if !ok || b.Policy == nil || b.Policy.Data == nil {
+		if !ok || b.Policy == nil {
 			continue
+		}
+		if b.Policy.Data == nil {
+			return &failure{exitDigest, errors.New("resume: the written rules that the run began with were erased from its record"),
+				"begin a new run from it with holdfast fork"}
 		}
 		if set, err := policy.Restore(b.Policy.Data); err != nil || set.Digest() != k.rules.Digest() {
 			return &failure{exitDigest, errors.New("resume: the written rules are not those the run began with"),

@@ -135,3 +135,20 @@ func TestPolicyInTheWorkspace(t *testing.T) {
 		t.Errorf("another spelling of the workspace: %v", err)
 	}
 }
+
+// TestErasedRulesAreNotTheSame goes on with no run whose written rules were erased from its
+// record: nothing says that they are those in force.
+func TestErasedRulesAreNotTheSame(t *testing.T) {
+	rules, err := loadPolicies(policyPlaces{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &crew{site: &site{workplace: &workplace{rules: rules}}}
+	begun := func(b *agent.Blob) []agent.Event { return []agent.Event{{Body: &agent.RunStart{Policy: b}}} }
+	if err := k.sameRules(begun(&agent.Blob{Data: rules.Record()})); err != nil {
+		t.Errorf("the same: %v", err)
+	}
+	if err := k.sameRules(begun(&agent.Blob{})); err == nil || !strings.Contains(err.Error(), "erased") {
+		t.Errorf("erased: %v", err)
+	}
+}

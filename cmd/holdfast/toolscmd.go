@@ -40,7 +40,9 @@ outward, irreversible or write. A tool that names secrets: [api_token] finds eac
 --secret api_token=FILE, as the file /run/secrets/api_token, if the call's decision grants it. A role is target, content, selector, command, path or credential; an
 argument without one counts as directing the effect. An argument has a type (string, integer, number,
 boolean), and may have max, enum and optional. A tool may be trusted (its output is taken as yours),
-idempotent and undoable (it can itself take back what it writes), and may have a time.
+idempotent, undoable (it can itself take back what it writes) or adds (it changes no file but those its path
+arguments name), and may have a time. The annotations of a server whose tool it calls are claims: they count where
+effect is annotations.
 
 The first use of a file pins what it declares. What changed since, or was added, is refused until you accept
 it with holdfast tools trust.
@@ -190,6 +192,9 @@ func gistOf(k tools.Command) string {
 	if k.Undoable {
 		s += "; it says it can take back what it writes"
 	}
+	if k.Adds {
+		s += "; it says it writes only what it is told to"
+	}
 	if len(k.Secrets) > 0 {
 		s += "; it is given the secrets " + inertLine(strings.Join(k.Secrets, ", "), 200)
 	}
@@ -300,7 +305,8 @@ func describeTool(k tools.Command) string {
 	for _, flag := range []struct {
 		on   bool
 		word string
-	}{{s.Trusted, "trusted: its output is taken as yours"}, {s.Idempotent, "idempotent"}, {k.Undoable, "undoable: it can take back what it writes"}} {
+	}{{s.Trusted, "trusted: its output is taken as yours"}, {s.Idempotent, "idempotent"}, {k.Undoable, "undoable: it can take back what it writes"},
+		{k.Adds, "adds: it changes no file but those its path arguments name"}} {
 		if flag.on {
 			fmt.Fprintf(&b, "  says     %s\n", flag.word)
 		}

@@ -280,7 +280,7 @@ func (s *site) Close() error { return errors.Join(s.workplace.Close(), s.ledger.
 
 // gate is the judge of a run on this workspace with this model.
 func (w *workplace) gate(m *loadedModel) (*safety.Gate, error) {
-	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules, Undoable: w.tools.Undoable,
+	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules, Adds: w.tools.Adds, Undoable: w.tools.Undoable, Drifted: w.tools.Drifted,
 		Hosts: texts(w.lent.hosts), Reaches: w.tools.Reaches, Secrets: w.tools.Secrets}
 	switch w.review {
 	case "logits":

@@ -28,7 +28,7 @@ func run(t testing.TB) scripted.Run {
 		t.Fatal(err)
 	}
 	return func(ctx context.Context, s scripted.Setup) (agent.Status, error) {
-		gate, err := safety.New(safety.Options{Policy: rules, Exists: s.Exists, Undoable: func(agent.ToolSpec) bool { return true }})
+		gate, err := safety.New(safety.Options{Policy: rules, Exists: s.Exists, Adds: everyTool, Undoable: everyTool})
 		if err != nil {
 			return "", err
 		}
@@ -79,3 +79,6 @@ func (j timed) Call(ctx context.Context, g agent.Generator, c agent.Conversation
 	j.spent(scripted.Processor(func() { v, err = j.Judge.Call(ctx, g, c, p) }))
 	return v, err
 }
+
+// everyTool says of any tool that what is asked of it is so.
+func everyTool(agent.ToolSpec) bool { return true }
