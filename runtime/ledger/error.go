@@ -99,8 +99,12 @@ func hintFor(err error) string {
 		return "the disk is full: free some space, then run again"
 	case sqlite3.ErrBusy:
 		return "another process holds the ledger's write lock: wait for it, or end it"
-	case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
+	case sqlite3.ErrNotADB:
+		return "the file is no ledger: name another, or put it aside and begin a new one"
+	case sqlite3.ErrCorrupt:
 		return "copy the file aside, then run `holdfast log verify`"
+	case sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm:
+		return "the user who runs this must be able to read and write the file and its folder"
 	case sqlite3.ErrIoErr:
 		return "check the disk and its quota, then reopen the ledger"
 	}

@@ -60,13 +60,15 @@ var (
 // ledger. A newer one is refused for writing only.
 func identify(ctx context.Context, q rowQuerier, readOnly bool) (fresh bool, err error) {
 	var app, version, objects int64
-	err = errors.Join(
-		q.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app),
-		q.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version),
-		q.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&objects))
+	for _, ask := range []struct {
+		query string
+		to    *int64
+	}{{"PRAGMA application_id", &app}, {"PRAGMA user_version", &version}, {"SELECT count(*) FROM sqlite_schema", &objects}} {
+		if err := q.QueryRowContext(ctx, ask.query).Scan(ask.to); err != nil {
+			return false, err
+		}
+	}
 	switch {
-	case err != nil:
-		return false, err
 	case app == 0 && version == 0 && objects == 0:
 		return true, nil
 	case app != applicationID || version < 1:
