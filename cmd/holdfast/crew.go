@@ -74,9 +74,12 @@ func (k *crew) load(c *cli.Context, t *terminal) (err error) {
 		return err
 	}
 	judging := k.model
-	if name := c.String("guard"); name != "" {
-		if err := k.loadGuard(c, t, name); err != nil {
-			return err
+	if k.guard, err = loadGuard(c, t, k.model); err != nil {
+		return err
+	}
+	if k.guard != nil {
+		if k.guards, err = k.guard.engine.NewSession(); err != nil {
+			return modelFailure(err)
 		}
 		judging = k.guard
 	}
@@ -94,21 +97,26 @@ func (k *crew) load(c *cli.Context, t *terminal) (err error) {
 	return nil
 }
 
-// loadGuard loads the model that judges in the agent's place. It runs in this process:
-// what judges is not left to a server.
-func (k *crew) loadGuard(c *cli.Context, t *terminal, name string) (err error) {
+// loadGuard loads the model that judges in the place of an agent's, nil where the flags name
+// none. It runs in this process: what judges is not left to a server.
+func loadGuard(c *cli.Context, t *terminal, m *loadedModel) (*loadedModel, error) {
+	name := c.String("guard")
+	if name == "" {
+		if c.IsSet("guard") { // whoever asks for a judge does not get none
+			return nil, usage(errors.New("--guard names no model"))
+		}
+		return nil, nil
+	}
 	if remote.Named(name) {
-		return usage(errors.New("--guard names a model on a server; name a file or a model of the store"))
+		return nil, usage(errors.New("--guard names a model on a server; name a file or a model of the store"))
 	}
-	if k.guard, err = loadNamed(c, t, name); err != nil {
-		return err
+	guard, err := loadNamed(c, t, name)
+	if err != nil {
+		return nil, err
 	}
-	if k.guards, err = k.guard.engine.NewSession(); err != nil {
-		return modelFailure(err)
-	}
-	k.guard.used.Role = "guard"
-	k.model.used.Guard = &k.guard.used
-	return nil
+	guard.used.Role = "guard"
+	m.used.Guard = &guard.used
+	return guard, nil
 }
 
 // Close gives everything back, the last opened first.

@@ -27,7 +27,7 @@ func evalCommand(t *terminal) *cli.Command {
 				"calls with an effect are noted but not carried out.\n\n" +
 				"Example:\n  holdfast eval examples --tasks examples/tasks.jsonl --seed 1",
 			CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
-			Flags: append(engineFlags(), ledgerFlag(),
+			Flags: append(engineFlags(), ledgerFlag(), guardFlag(),
 				&cli.StringFlag{Name: "tasks", Value: "examples/tasks.jsonl", Usage: "the task `FILE`"},
 				&cli.IntFlag{Name: "need", Value: -1, Usage: "fail below this many right `TASKS`; -1 is all but three"},
 				&cli.Uint64Flag{Name: "seed", Usage: "draws the same values again; 0 draws fresh ones"}),
@@ -74,6 +74,7 @@ func evalExamples(c *cli.Context, t *terminal) error {
 type evalBench struct {
 	l       *ledger.Ledger
 	m       *loadedModel
+	guard   *loadedModel // judges in the model's place; nil where it judges itself
 	scratch string
 }
 
@@ -91,15 +92,47 @@ func openEvalBench(c *cli.Context, t *terminal) (b *evalBench, err error) {
 	if b.l, err = openLedger(c, c.String("ledger")); err != nil {
 		return b, err
 	}
-	b.m, err = loadModel(c, t)
+	if b.m, err = loadModel(c, t); err != nil {
+		return b, err
+	}
+	b.guard, err = loadGuard(c, t, b.m)
 	return b, err
+}
+
+// judging is the model whose labels count.
+func (b *evalBench) judging() *loadedModel {
+	if b.guard != nil {
+		return b.guard
+	}
+	return b.m
+}
+
+// sessions puts the model of a run into its configuration, and the one that judges. What it
+// opened is given back by done.
+func (b *evalBench) sessions(cfg *loop.Config) (done func(), err error) {
+	session, err := b.m.engine.NewSession()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Model = session
+	if b.guard == nil {
+		return func() { session.Close() }, nil
+	}
+	guards, err := b.guard.engine.NewSession()
+	if err != nil {
+		return nil, errors.Join(err, session.Close())
+	}
+	cfg.Guard = guards
+	return func() { guards.Close(); session.Close() }, nil
 }
 
 // Close gives back what was opened.
 func (b *evalBench) Close() error {
 	var errs []error
-	if b.m != nil {
-		errs = append(errs, b.m.engine.Close())
+	for _, m := range []*loadedModel{b.guard, b.m} {
+		if m != nil {
+			errs = append(errs, m.engine.Close())
+		}
 	}
 	if b.l != nil {
 		errs = append(errs, b.l.Close())
@@ -116,15 +149,10 @@ func (b *evalBench) run(ctx context.Context, c eval.Case) (res eval.Result, err 
 		return res, err
 	}
 	defer w.Close()
-	gate, err := w.gate(b.m)
+	gate, err := w.gate(b.judging())
 	if err != nil {
 		return res, err
 	}
-	session, err := b.m.engine.NewSession()
-	if err != nil {
-		return res, err
-	}
-	defer session.Close()
 	rec, err := b.l.Begin(ctx, ledger.RunInfo{Task: c.Name})
 	if err != nil {
 		return res, ledgerFailure(err)
@@ -132,8 +160,13 @@ func (b *evalBench) run(ctx context.Context, c eval.Case) (res eval.Result, err 
 	defer rec.Close()
 
 	seen := &witness{}
-	cfg := loop.Config{Model: session, Judge: gate, Recorder: rec, Approver: fixed(c.Reply), Observe: seen.see,
+	cfg := loop.Config{Judge: gate, Recorder: rec, Approver: fixed(c.Reply), Observe: seen.see,
 		Executor: &noting{Executor: w.tools, calls: &res.Calls, dry: !c.Guarded}}
+	done, err := b.sessions(&cfg)
+	if err != nil {
+		return res, err
+	}
+	defer done()
 	name := "eval"
 	if !c.Guarded {
 		name, cfg.Judge = "eval without guard, effects noted only", unguarded{}

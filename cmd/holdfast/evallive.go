@@ -26,7 +26,7 @@ func liveFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "live", Usage: "with a real model in place of the scripted ones"},
 		&cli.IntFlag{Name: "limit", Value: 30, Usage: "with --live: `CASES` of each recorded suite, drawn by the seed; 0 is all"},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "with --live: draws the cases"},
-		ledgerFlag()), engineFlags()...)
+		ledgerFlag(), guardFlag()), engineFlags()...)
 }
 
 // liveHelp says what --live does.
@@ -63,6 +63,9 @@ func evalLive(c *cli.Context, t *terminal, dir, only string) error {
 	}
 	defer b.Close()
 	rep := liveReport{Model: b.m.used.Name, GGUF: b.m.used.GGUF, Build: thisBuild().String(), Notes: b.m.notes, Seed: c.Uint64("seed")}
+	if b.guard != nil {
+		rep.Notes = append(slices.Clone(rep.Notes), "judged by "+inertLine(b.guard.used.Name, 60)+", SHA-256 "+fmt.Sprintf("%.12s", b.guard.used.GGUF))
+	}
 	if only == "" {
 		if rep.Splits, err = b.ownSuite(c, t); err != nil {
 			return err
@@ -180,7 +183,7 @@ func drawn(cases []bench.Case, limit int, seed uint64) []bench.Case {
 
 // live makes one run with recorded tools.
 func (b *evalBench) live(ctx context.Context, r *eval.Recording, guarded bool) (eval.Result, error) {
-	gate, err := safety.New(safety.Options{Thresholds: b.m.cuts, Adds: everyTool, Undoable: everyTool,
+	gate, err := safety.New(safety.Options{Thresholds: b.judging().cuts, Adds: everyTool, Undoable: everyTool,
 		Exists: func(p string) bool { return slices.Contains(r.Case.Files, p) }})
 	if err != nil {
 		return eval.Result{}, err
@@ -196,18 +199,18 @@ func (b *evalBench) live(ctx context.Context, r *eval.Recording, guarded bool) (
 // pretend makes one run of which no tool does anything: cfg lacks its model and recorder.
 // wrap puts something around the model.
 func (b *evalBench) pretend(ctx context.Context, task, prompt, name string, cfg loop.Config, wrap func(agent.Generator) agent.Generator) (res eval.Result, err error) {
-	session, err := b.m.engine.NewSession()
+	done, err := b.sessions(&cfg)
 	if err != nil {
 		return res, err
 	}
-	defer session.Close()
+	defer done()
 	rec, err := b.l.Begin(ctx, ledger.RunInfo{Task: task})
 	if err != nil {
 		return res, ledgerFailure(err)
 	}
 	defer rec.Close()
 	seen, see := &witness{}, cfg.Observe
-	cfg.Model, cfg.Recorder = wrap(session), rec
+	cfg.Model, cfg.Recorder = wrap(cfg.Model), rec
 	cfg.Observe = func(e agent.Event) {
 		seen.see(e)
 		if see != nil {

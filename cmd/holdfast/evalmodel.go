@@ -45,7 +45,7 @@ func evalModelCommand(t *terminal) *cli.Command {
 			"Examples:\n  holdfast eval model\n  holdfast eval model --limit 20 --failures 5\n" +
 			"  holdfast eval model -m model.gguf --split hand --json\n  holdfast eval model --split own --html report.html",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
-		Flags: append(engineFlags(), ledgerFlag(),
+		Flags: append(engineFlags(), ledgerFlag(), guardFlag(),
 			&cli.StringFlag{Name: "recipe", Value: "models/recipe", Usage: "the `DIR` with the tasks of the splits"},
 			&cli.StringFlag{Name: "split", Value: "slots,phr,hand", Usage: "the `SPLITS` to run, with commas between"},
 			&cli.IntFlag{Name: "limit", Usage: "run `TASKS` of each split, drawn by the seed; 0 is all"},
@@ -88,6 +88,9 @@ func evalModel(c *cli.Context, t *terminal) error {
 	}
 	fmt.Fprintf(t.out, "model %s, SHA-256 %.12s, seed %d, %s in %s\n", inertLine(m.used.Name, 60), m.used.GGUF, c.Uint64("seed"), count(ran, "task"),
 		time.Since(began).Round(time.Second))
+	if b.guard != nil {
+		fmt.Fprintf(t.out, "judged by %s, SHA-256 %.12s\n", inertLine(b.guard.used.Name, 60), b.guard.used.GGUF)
+	}
 	for _, n := range m.notes {
 		fmt.Fprintf(t.out, "note: %s\n", n)
 	}

@@ -59,7 +59,7 @@ func evalAgentSafetyCommand(t *terminal) *cli.Command {
 			"without harm stands beside what became of those that can.\n\n" +
 			"Example:\n  holdfast eval agentsafetybench --data bench --limit 20",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitLedger),
-		Flags: append(engineFlags(), ledgerFlag(),
+		Flags: append(engineFlags(), ledgerFlag(), guardFlag(),
 			&cli.StringFlag{Name: "data", Usage: "the `DIR` of the suite, or the one that holds it"},
 			&cli.IntFlag{Name: "limit", Value: 40, Usage: "run so many `REQUESTS` of each sort, drawn by the seed; 0 is all"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "draws the requests"},
@@ -124,7 +124,7 @@ func drawDilemmas(cases []bench.Dilemma, limit int, seed uint64) []bench.Dilemma
 
 // dilemma makes one run. Its tools do nothing.
 func (b *evalBench) dilemma(ctx context.Context, d bench.Dilemma) (eval.Result, error) {
-	gate, err := safety.New(safety.Options{Thresholds: b.m.cuts})
+	gate, err := safety.New(safety.Options{Thresholds: b.judging().cuts})
 	if err != nil {
 		return eval.Result{}, err
 	}

@@ -81,6 +81,9 @@ func rollout(c *cli.Context, t *terminal) error {
 		return err
 	}
 	defer l.Close()
+	if os.Getenv("HOLDFAST_GUARD") != "" {
+		t.printf("note: HOLDFAST_GUARD is not used: a model learns from labels of its own\n")
+	}
 	m, err := loadModel(c, t)
 	if err != nil {
 		return err
