@@ -91,7 +91,9 @@ func (f *File) Describe() (Info, error) {
 }
 
 // Sum reads the whole model and returns its SHA-256 in hex. Where the model's name stands
-// for a digest, another one is an *Error wrapping ErrDigest. progress is as in Digest.
+// for a digest, another one is an *Error wrapping ErrDigest. progress, unless nil, is told
+// after each piece how many bytes of how many are done. It stops with the context's error
+// when ctx ends.
 func (f *File) Sum(ctx context.Context, progress func(done, total int64)) (string, error) {
 	h := sha256.New()
 	if _, err := copyTo(ctx, h, io.NewSectionReader(f.data, 0, f.Size), f.Size, progress); err != nil {

@@ -70,38 +70,46 @@ func TestDefaultStore(t *testing.T) {
 	}
 }
 
-func TestVerify(t *testing.T) {
+// readSum reads a model as a command does.
+func readSum(ctx context.Context, l models.Location, progress func(done, total int64)) (string, error) {
+	f, err := l.Open()
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	return f.Sum(ctx, progress)
+}
+
+func TestSum(t *testing.T) {
 	ctx := context.Background()
 	path := write(t, filepath.Join(t.TempDir(), "m"), "weights")
 	sum := sha256.Sum256([]byte("weights"))
 	want := hex.EncodeToString(sum[:])
 	var done, total int64
-	if got, err := models.Digest(ctx, path, func(d, n int64) { done, total = d, n }); err != nil || got != want || done != 7 || total != 7 {
-		t.Errorf("Digest = %q, %v after %d of %d", got, err, done, total)
+	if got, err := readSum(ctx, models.Location{Path: path}, func(d, n int64) { done, total = d, n }); err != nil || got != want || done != 7 || total != 7 {
+		t.Errorf("Sum = %q, %v after %d of %d", got, err, done, total)
 	}
-	if err := models.Verify(ctx, path, "sha256:"+want); err != nil {
+	if _, err := readSum(ctx, models.Location{Path: path, Digest: want}, nil); err != nil {
 		t.Error(err)
 	}
 	other := sha256.Sum256([]byte("other"))
-	for _, bad := range []string{hex.EncodeToString(other[:]), "", "abc", want + "00"} {
-		if err := models.Verify(ctx, path, bad); !errors.Is(err, models.ErrDigest) {
-			t.Errorf("Verify against %q gives %v", bad, err)
-		}
+	if _, err := readSum(ctx, models.Location{Path: path, Digest: hex.EncodeToString(other[:])}, nil); !errors.Is(err, models.ErrDigest) {
+		t.Errorf("Sum of another content gives %v", err)
 	}
-	if err := models.Verify(ctx, path+"x", want); !errors.Is(err, models.ErrNotFound) {
-		t.Errorf("Verify of a missing file gives %v", err)
+	if _, err := readSum(ctx, models.Location{Path: path + "x", Digest: want}, nil); !errors.Is(err, models.ErrNotFound) {
+		t.Errorf("Open of a missing file gives %v", err)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := models.Digest(ended, path, nil); !errors.Is(err, context.Canceled) {
-		t.Errorf("Digest gives %v", err)
+	if _, err := readSum(ended, models.Location{Path: path}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("Sum gives %v", err)
 	}
 }
 
 // TestReference holds for a program with and without the embedded model.
 func TestReference(t *testing.T) {
 	b, err := models.Reference()
-	info, infoErr := models.DescribeReference()
+	info, infoErr := describe(models.Location{Name: models.ReferenceName, Embedded: true})
 	if err != nil {
 		if !errors.Is(err, models.ErrNotFound) || !errors.Is(infoErr, models.ErrNotFound) {
 			t.Errorf("without the model: %v, %v", err, infoErr)
@@ -127,8 +135,12 @@ func TestImport(t *testing.T) {
 	if err != nil || loc.Name != "tiny" || digest != want {
 		t.Fatalf("Import = %+v, %q, %v", loc, digest, err)
 	}
-	if found, err := s.Find("tiny"); err != nil || found != loc || models.Verify(ctx, found.Path, want) != nil {
+	found, err := s.Find("tiny")
+	if err != nil || found != loc || found.Digest != want {
 		t.Errorf("Find = %+v, %v", found, err)
+	}
+	if _, err := readSum(ctx, found, nil); err != nil {
+		t.Error(err)
 	}
 	broken := write(t, filepath.Join(dir, "broken.gguf"), string(good()[:200]))
 	for _, c := range []struct {

@@ -42,21 +42,6 @@ func (i Info) Keys(prefix string) []string {
 	return keys
 }
 
-// Describe inspects a model file. Errors are an *Error wrapping ErrNotFound,
-// ErrFormat or the file system's error.
-func Describe(file string) (Info, error) {
-	f, size, err := open(file)
-	if err != nil {
-		return Info{}, err
-	}
-	defer f.Close()
-	info, err := Inspect(f, size)
-	if err != nil {
-		return Info{}, &Error{Op: "read model " + quotePath(file), Hint: formatHint, Err: err}
-	}
-	return info, nil
-}
-
 const formatHint = "get the file again and compare its digest; only GGUF files of version 2 and 3 can be loaded"
 
 // open opens a regular file, without waiting for anything that is none.

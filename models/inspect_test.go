@@ -156,13 +156,23 @@ func TestInspectReportsReadErrors(t *testing.T) {
 	}
 }
 
+// describe reads the header of a model.
+func describe(l models.Location) (models.Info, error) {
+	f, err := l.Open()
+	if err != nil {
+		return models.Info{}, err
+	}
+	defer f.Close()
+	return f.Describe()
+}
+
 func TestDescribe(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "m.gguf")
 	if err := os.WriteFile(path, good(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := models.Describe(path); err != nil || info.Name != "tiny" {
+	if info, err := describe(models.Location{Path: path}); err != nil || info.Name != "tiny" {
 		t.Errorf("described as %+v, %v", info, err)
 	}
 	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
@@ -174,7 +184,7 @@ func TestDescribe(t *testing.T) {
 	for name, want := range map[string]error{
 		"none": models.ErrNotFound, "pipe": models.ErrFormat, ".": models.ErrFormat, "text": models.ErrFormat,
 	} {
-		_, err := models.Describe(filepath.Join(dir, name))
+		_, err := describe(models.Location{Path: filepath.Join(dir, name)})
 		var e *models.Error
 		if !errors.Is(err, want) || !errors.As(err, &e) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: error %v, want %v", name, err, want)

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"bytes"
 	"embed"
 	"fmt"
 )
@@ -25,19 +24,6 @@ func Reference() ([]byte, error) {
 		}
 	}
 	return b, nil
-}
-
-// DescribeReference inspects the embedded reference model.
-func DescribeReference() (Info, error) {
-	b, err := Reference()
-	if err != nil {
-		return Info{}, err
-	}
-	info, err := Inspect(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return Info{}, &Error{Op: "read reference model", Err: err}
-	}
-	return info, nil
 }
 
 // Card is the model card of the embedded reference model, in Markdown: what it was trained on, what it reaches,

@@ -61,7 +61,8 @@ func isDigest(s string) bool {
 // where it is and its SHA-256 in hex. from is a path or ollama:NAME. The copy is inspected,
 // not the original, and takes its name only when it is whole and on disk; a name that is
 // there already is never replaced. Two names for the same content share one file. want,
-// unless "", is the digest it must have. progress is as in Digest.
+// unless "", is the digest it must have. progress is as in
+// File.Sum.
 func (s Store) Import(ctx context.Context, from, name, want string, progress func(done, total int64)) (Location, string, error) {
 	op := "import model " + quote(from)
 	src, err := s.source(from)
