@@ -22,7 +22,7 @@ func Compile(s Spec, f Facts) (Plan, error) {
 	if err := checkSpec(s, limits, f); err != nil {
 		return Plan{}, &Error{Op: "compile plan", Hint: hint(err), Err: err}
 	}
-	b := &builder{args: s.Argv, env: environment(s), ops: make([]op, 0, 128)}
+	b := &builder{args: s.Argv, env: environment(s), ops: make([]op, 0, 128), noProc: f.NoProc}
 	b.want.uid, b.want.gid = f.Identity.UID, f.Identity.GID
 	b.enter(f)
 	if err := b.view(s, f, limits); err != nil {
@@ -44,6 +44,7 @@ func checkSpec(s Spec, limits Limits, f Facts) error {
 		func() error { return checkNetwork(s, f) },
 		func() error { return checkSecrets(s) },
 		func() error { return checkPTY(s) },
+		func() error { return checkReduced(s, f) },
 		func() error {
 			if s.Profile == Strict && !f.Notify && !s.probe {
 				return &RefusedError{denialLayerName, "a record of denied system calls, for Strict", "none on this machine"}
@@ -70,7 +71,7 @@ func checkCall(s Spec) error {
 	switch {
 	case s.CallID == "":
 		return &SpecError{"CallID", "is empty"}
-	case s.Profile > Standard:
+	case s.Profile > Reduced:
 		return &SpecError{"Profile", "is unknown"}
 	case len(s.Argv) == 0 || s.Argv[0] == "":
 		return &SpecError{"Argv", "is empty"}
@@ -140,8 +141,8 @@ func checkWorkspace(s Spec, f Facts) error {
 	if !ok || !src.Dir {
 		return &SpecError{"Workspace.Dir", "is not an approved directory"}
 	}
-	if w.Write && s.Profile == Strict && !s.Grants.Write {
-		return &SpecError{"Workspace.Write", "Strict needs a grant to write"}
+	if w.Write && s.Profile.granted() && !s.Grants.Write {
+		return &SpecError{"Workspace.Write", "this profile needs a grant to write"}
 	}
 	if w.Write && !layered(*w, f) && !f.Config.AllowDirectWrite {
 		have := "none on this machine"

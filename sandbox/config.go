@@ -34,6 +34,9 @@ type Config struct {
 	// where no layer can take its changes: then nothing can be undone, and half
 	// of a call's changes can be left. Without it such a call is refused.
 	AllowDirectWrite bool
+	// AllowReduced allows cells under [Reduced], where a machine has no others. A runner that
+	// is root has none of them, and they need Landlock in version 6.
+	AllowReduced bool
 	// Hosts are the hosts that calls may be given, or that a call may be given one of;
 	// none means that no call has a network.
 	Hosts []HostRule

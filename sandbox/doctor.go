@@ -21,7 +21,7 @@ func (r *Runner) prove(ctx context.Context) error {
 		return err
 	}
 	defer image.release()
-	res, err := r.Run(ctx, Spec{CallID: "probe", Argv: []string{"probe"}, Helper: image, probe: true}, Discard)
+	res, err := r.Run(ctx, Spec{CallID: "probe", Argv: []string{"probe"}, Helper: image, Profile: r.facts.tightest(), probe: true}, Discard)
 	if err != nil {
 		return err
 	}
@@ -131,13 +131,13 @@ var optionalLayers = []struct{ name, evidence, lost, fix string }{
 }
 
 // cellLayerNames are the layers that building a cell proves, in order.
-var cellLayerNames = []string{"user namespace", "mount view", "proc", "identity", "seccomp", "attestation", imageLayerName}
+var cellLayerNames = []string{"user namespace", "mount view", procLayerName, "identity", "seccomp", "attestation", imageLayerName}
 
 // cellEvidence is what the cell that was built showed of each.
 var cellEvidence = map[string]string{
 	"user namespace": "a cell was built in namespaces of its own",
 	"mount view":     "its mount table is as planned",
-	"proc":           "it has a read-only proc of its own",
+	procLayerName:    "it has a read-only proc of its own",
 	"identity":       "it runs without capabilities, as an ordinary user",
 	"seccomp":        "its system-call filter is in force",
 	"attestation":    "what the kernel says of it is as planned",
@@ -160,6 +160,8 @@ func cellLayers(f Facts, err error) []Layer {
 		switch {
 		case i == bad:
 			list = append(list, why)
+		case n == procLayerName && f.NoProc:
+			list = append(list, Layer{n, Partial, "/proc is masked here: cells have none", "the profiles strict and standard; reduced is allowed", procFix})
 		case bad >= 0 && i > bad:
 			list = append(list, Layer{n, Missing, "not reached", "every profile", ""})
 		default:
@@ -193,7 +195,7 @@ func blameStep(op string) (int, string) {
 	case "UNSHARE", "MAP", "BOUNDS", "stage":
 		return 0, "in a container, allow user namespaces: its seccomp profile must permit clone, unshare and mount"
 	case "PROC":
-		return 2, "in a container, /proc is masked: start it with --security-opt systempaths=unconfined (podman: unmask=ALL)"
+		return 2, procFix
 	case "KEYRING", "RLIMIT", "CAPS", "NNP", "CLOSE", "UMASK", "CHDIR":
 		return 3, "in a container, its seccomp profile must permit keyctl and prctl"
 	case "SECCOMP":

@@ -31,6 +31,7 @@ type builder struct {
 	ops    []op
 	layer  bool     // the runner is sent a layer
 	ports  []uint16 // and what listens
+	noProc bool     // the plan says that it makes no proc
 }
 
 func (b *builder) add(o op) { b.ops = append(b.ops, o) }
@@ -83,6 +84,9 @@ func (b *builder) header(prefix, blob int) []byte {
 		h = le.AppendUint32(h, uint32(v))
 	}
 	h = le.AppendUint64(h, uint64(blob))
+	if b.noProc {
+		h = le.AppendUint64(h, stage.HeaderNoProc)
+	}
 	return append(h, make([]byte, stage.HeaderSize-len(h))...)
 }
 

@@ -19,6 +19,8 @@ type Facts struct {
 	// LandlockABI what else it knows.
 	Landlock    bool
 	LandlockABI int
+	// NoProc says that a cell can have no proc of its own: only Reduced is left then.
+	NoProc bool
 	// Overlay says whether a workspace can be shown through a layer of the cell's
 	// own, which takes its changes.
 	Overlay bool

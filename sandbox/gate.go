@@ -31,8 +31,8 @@ func checkNetwork(s Spec, f Facts) error {
 	if s.Grants.Hosts && s.Grants.Decision == "" {
 		return &SpecError{"Grants", "a grant needs its decision"}
 	}
-	if s.Profile == Strict && !s.Grants.Hosts {
-		return &SpecError{"Network", "Strict needs a grant to reach hosts"}
+	if s.Profile.granted() && !s.Grants.Hosts {
+		return &SpecError{"Network", "this profile needs a grant to reach hosts"}
 	}
 	if len(n.Allow) > maxHosts || len(n.ports()) > maxPorts {
 		return &SpecError{"Network.Allow", fmt.Sprintf("has more than %d hosts or %d ports", maxHosts, maxPorts)}

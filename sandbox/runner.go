@@ -96,12 +96,12 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 }
 
 // probe proves that cells can be built here. Optional things may be
-// absent, which is known from then on: executing memory files, without which
+// absent, which is known from then on: a proc, where the reduced profile is allowed, executing memory files, without which
 // the whole program is the launcher, a pid_max of each namespace, Landlock, a
 // time namespace, overlays, and listeners of filters.
 func (r *Runner) probe(ctx context.Context) error {
 	err := r.prove(ctx)
-	for range 5 {
+	for range 6 {
 		e, _ := errors.AsType[*SetupError](err)
 		switch {
 		case e != nil && e.Op == stage.Landlock.String():
@@ -114,6 +114,8 @@ func (r *Runner) probe(ctx context.Context) error {
 			r.facts.Notify = false
 		case e != nil && e.Op == stage.Overlay.String():
 			r.facts.Overlay = false
+		case e != nil && e.Op == stage.Proc.String() && r.facts.mayReduce() == nil:
+			r.facts.NoProc = true
 		default:
 			continue
 		}
@@ -264,6 +266,9 @@ func degraded(f Facts) []Degraded {
 		if s.Below && f.Overlay {
 			list = append(list, Degraded{workspaceLayerName, "absent", "something is mounted below " + p + ": as a workspace it is mounted as it is"})
 		}
+	}
+	if f.NoProc {
+		list = append(list, Degraded{procLayerName, "absent", "/proc is masked here: cells have none, and only the reduced profile is left"})
 	}
 	if f.Landlock {
 		list = append(list, Degraded{"landlock", "partial", "version " + strconv.Itoa(f.LandlockABI) + ": bounds what is changed, not what is read"})

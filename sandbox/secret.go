@@ -26,8 +26,8 @@ func checkSecrets(s Spec) error {
 	if len(s.Secrets) == 0 {
 		return nil
 	}
-	if s.Profile == Strict && !s.Grants.Secrets {
-		return &SpecError{"Secrets", "Strict needs a grant to be given secrets"}
+	if s.Profile.granted() && !s.Grants.Secrets {
+		return &SpecError{"Secrets", "this profile needs a grant to be given secrets"}
 	}
 	if len(s.Secrets) > maxSecrets {
 		return &SpecError{"Secrets", fmt.Sprintf("are more than %d", maxSecrets)}

@@ -9,6 +9,10 @@ const (
 	Strict Profile = iota
 	// Standard is for clean calls: the workspace may be writable.
 	Standard
+	// Reduced is Strict without what a machine cannot give: where every cell of it lacks a
+	// proc, only this profile is left. A person must have allowed it ([Config].AllowReduced),
+	// and it is never chosen in place of another.
+	Reduced
 )
 
 // String returns the name used in records and configuration.
@@ -18,9 +22,14 @@ func (p Profile) String() string {
 		return "strict"
 	case Standard:
 		return "standard"
+	case Reduced:
+		return "reduced"
 	}
 	return "unknown"
 }
+
+// granted reports whether the profile gives a call nothing that its own decision did not.
+func (p Profile) granted() bool { return p != Standard }
 
 // Mount shows one directory or file of the host inside the cell, always
 // read-only, without setuid programs and devices.

@@ -55,8 +55,10 @@ func (b *builder) view(s Spec, f Facts, l Limits) error {
 	v.tmpfs(TempDir, 0o1777, uint64(l.Scratch), attrNoSUID|attrNoDev)
 	v.tmpfs(HomeDir, 0o700, uint64(l.Scratch), attrNoSUID|attrNoDev)
 	v.dir("/proc")
-	b.add(op{code: stage.Proc, phase: 1, text: "proc"})
-	b.expect("/proc", "proc", attrTree|attrNoExec, false)
+	if !f.NoProc {
+		b.add(op{code: stage.Proc, phase: 1, text: "proc"})
+		b.expect("/proc", "proc", attrTree|attrNoExec, false)
+	}
 	v.points = append(v.points, "/proc", WorkDir, lowerDir, layerDir, SecretDir)
 	v.secrets(s.Secrets)
 	if err := v.mounts(slices.Concat(f.Config.ToolTrees, s.Mounts), f); err != nil {

@@ -18,7 +18,6 @@ type screenFilter struct {
 	state func(*screenFilter, byte)
 	seq   []byte // of the sequence or character so far
 	out   []byte
-	alt   bool // the other screen may be shown
 }
 
 func newScreenFilter(to io.Writer) *screenFilter {

@@ -111,9 +111,11 @@ TEXT int stage_check(const void *plan, uint64_t size, int *index) {
 		return 2;
 	if (size != sizeof *h + (uint64_t)h->nops * sizeof(struct op) + h->blob)
 		return 2;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		if (h->reserved[i])
 			return 2;
+	if (h->no_proc > 1)
+		return 2;
 	const struct op *ops = (const void *)(h + 1);
 	const char *blob = (const char *)(ops + h->nops);
 	uint32_t phase = 0, bone = 0, last = h->nops - 1;
@@ -126,6 +128,10 @@ TEXT int stage_check(const void *plan, uint64_t size, int *index) {
 		phase = ops[i].flags & PHASE_MASK;
 		if (bone >= BONES_BEFORE_END && ops[i].code != OP_CHDIR && i != last)
 			return 6;
+		if (h->no_proc && ops[i].code == OP_PROC)
+			return 5;
+		if (h->no_proc && bone < sizeof backbone && backbone[bone] == OP_PROC)
+			bone++;
 		int is_bone = 0;
 		for (uint32_t k = 0; k < sizeof backbone; k++)
 			is_bone |= backbone[k] == ops[i].code;

@@ -13,6 +13,9 @@ const (
 	MaxSecret  = 64 << 10
 )
 
+// HeaderNoProc says in a header that the plan makes no proc.
+const HeaderNoProc = 1
+
 // Code names one operation of a plan.
 type Code uint32
 

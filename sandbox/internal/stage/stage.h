@@ -17,7 +17,8 @@ struct header {
 	uint64_t magic;
 	uint32_t version, nops, nprefix, nfds;
 	uint64_t blob;
-	uint64_t reserved[4];
+	uint64_t no_proc; /* 1: the plan makes no proc, which it must do otherwise */
+	uint64_t reserved[3];
 };
 
 struct op {
