@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/eval"
+	"github.com/holdfast-run/holdfast/eval/tasks"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/dataset"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
@@ -48,29 +49,9 @@ func rolloutCommand(t *terminal) *cli.Command {
 
 // rollout plans, runs what is left, and prints the rewards.
 func rollout(c *cli.Context, t *terminal) error {
-	if err := lateFlags(c); err != nil {
-		return err
-	}
-	limits, err := limitsOf(c)
+	list, o, limits, err := rolloutAsked(c)
 	if err != nil {
 		return err
-	}
-	if err := checkReview(c.String("review")); err != nil {
-		return err
-	}
-	if c.Args().Len() != 1 || c.Int("parallel") < 1 {
-		return usage(errors.New("name one file of tasks, and at least one run at a time"))
-	}
-	list, err := readTasks(c.Args().First(), usageHint)
-	if err != nil {
-		return err
-	}
-	o := eval.RolloutOptions{Samples: c.Int("samples"), Seed: c.Uint64("seed")}
-	if o.Shard, o.Shards, err = shardOf(c.String("shard")); err != nil {
-		return usage(err)
-	}
-	if err := o.Validate(); err != nil {
-		return usage(err)
 	}
 	rules, err := loadPolicies(placesOf(c, ""))
 	if err != nil {
@@ -82,7 +63,7 @@ func rollout(c *cli.Context, t *terminal) error {
 	}
 	defer l.Close()
 	if os.Getenv("HOLDFAST_GUARD") != "" {
-		t.printf("note: HOLDFAST_GUARD is not used: a model learns from labels of its own\n")
+		t.note("HOLDFAST_GUARD is not used: a model learns from labels of its own")
 	}
 	m, err := loadModel(c, t)
 	if err != nil {
@@ -115,6 +96,34 @@ func rollout(c *cli.Context, t *terminal) error {
 		return rolloutFailure(err)
 	}
 	return rewards(c, t, l, plan)
+}
+
+// rolloutAsked reads what the flags and the file of tasks ask for, before anything is opened.
+func rolloutAsked(c *cli.Context) (list []tasks.Template, o eval.RolloutOptions, limits agent.Limits, err error) {
+	if err = lateFlags(c); err != nil {
+		return
+	}
+	if limits, err = limitsOf(c); err != nil {
+		return
+	}
+	if err = checkReview(c.String("review")); err != nil {
+		return
+	}
+	if c.Args().Len() != 1 || c.Int("parallel") < 1 {
+		err = usage(errors.New("name one file of tasks, and at least one run at a time"))
+		return
+	}
+	if list, err = readTasks(c.Args().First(), usageHint); err != nil {
+		return
+	}
+	o = eval.RolloutOptions{Samples: c.Int("samples"), Seed: c.Uint64("seed")}
+	if o.Shard, o.Shards, err = shardOf(c.String("shard")); err == nil {
+		err = o.Validate()
+	}
+	if err != nil {
+		err = usage(err)
+	}
+	return
 }
 
 // rolloutFailure gives an error of a run its exit code.

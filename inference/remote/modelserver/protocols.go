@@ -9,32 +9,30 @@ import (
 	"sort"
 )
 
-func (s *Server) ollama(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
-	var in struct {
-		Model    string
-		Messages []struct {
-			Role, Content string
-			ToolCallID    string `json:"tool_call_id"`
-			ToolCalls     []struct {
-				ID       string
-				Function struct {
-					Name      string
-					Arguments json.RawMessage
-				}
-			} `json:"tool_calls"`
-		}
-		Tools    []struct{ Function struct{ Name string } }
-		Format   json.RawMessage
-		Logprobs bool
-		Options  struct {
-			Predict int `json:"num_predict"`
-		}
+// ollamaRequest is a request of Ollama's chat endpoint, as far as it counts here.
+type ollamaRequest struct {
+	Model    string
+	Messages []struct {
+		Role, Content string
+		ToolCallID    string `json:"tool_call_id"`
+		ToolCalls     []struct {
+			ID       string
+			Function struct {
+				Name      string
+				Arguments json.RawMessage
+			}
+		} `json:"tool_calls"`
 	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+	Tools    []struct{ Function struct{ Name string } }
+	Format   json.RawMessage
+	Logprobs bool
+	Options  struct {
+		Predict int `json:"num_predict"`
 	}
+}
+
+// asked is the request as the server's model sees it.
+func (in *ollamaRequest) asked(r *http.Request, body []byte) Asked {
 	a := Asked{Path: r.URL.Path, Model: in.Model, Schema: in.Format, Labels: in.Logprobs, Most: in.Options.Predict, Body: body, Header: r.Header}
 	for _, m := range in.Messages {
 		k := Message{Role: m.Role, Text: m.Content, CallID: m.ToolCallID}
@@ -46,6 +44,17 @@ func (s *Server) ollama(w http.ResponseWriter, r *http.Request) {
 	for _, t := range in.Tools {
 		a.Tools = append(a.Tools, t.Function.Name)
 	}
+	return a
+}
+
+func (s *Server) ollama(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	var in ollamaRequest
+	if err := json.Unmarshal(body, &in); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	a := in.asked(r, body)
 	out := s.take(a)
 	if out.odd(w) {
 		return
