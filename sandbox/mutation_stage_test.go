@@ -3,6 +3,7 @@
 package sandbox_test
 
 import (
+	"bufio"
 	"context"
 	"embed"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/holdfast-run/holdfast/sandbox"
@@ -245,6 +247,88 @@ func endLeftovers() {
 		var pid int
 		if b, err := os.ReadFile(p); err == nil && string(b) == want {
 			fmt.Sscanf(p, "/proc/%d/", &pid)
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+func init() {
+	// a runtime whose cell is never done with its building
+	attempts["building"] = func(a []string) string {
+		r, err := sandbox.New(context.Background(), sandbox.Config{})
+		if err != nil {
+			return err.Error()
+		}
+		b, err := os.ReadFile(a[0])
+		if err == nil {
+			err = r.StartFrom(b)
+		}
+		if err != nil {
+			return err.Error()
+		}
+		fmt.Println("ready")
+		_, err = r.Run(context.Background(), sandbox.Spec{CallID: "x", Argv: []string{"/bin/true"}}, sandbox.Discard)
+		return fmt.Sprint(err)
+	}
+}
+
+// childrenOf lists the processes that a process has started and not waited for.
+func childrenOf(pid int) []int {
+	var list []int
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		for w := range strings.FieldsSeq(string(b)) {
+			var child int
+			if _, err := fmt.Sscan(w, &child); err == nil {
+				list = append(list, child)
+			}
+		}
+	}
+	return list
+}
+
+// TestRuntimeDeathEndsCellsThatAreBeingBuilt: until process 1 hears that the
+// runtime is gone, the process that made it does.
+func TestRuntimeDeathEndsCellsThatAreBeingBuilt(t *testing.T) {
+	open(t, sandbox.Config{})
+	hang := edit{"	run_phase(1);\n", "	run_phase(1);\n	SYS(ppoll, 0, 0, 0, 0, 8);\n"}
+	blind := edit{"	if (!p[1].revents)\n		SYS(kill, pid, SIGKILL_);\n", ""}
+	for _, c := range []struct {
+		edits []edit
+		left  int
+	}{{[]edit{hang}, 0}, {[]edit{hang, blind}, 1}} {
+		program := filepath.Join(t.TempDir(), "stage")
+		if err := os.WriteFile(program, mutant(t, c.edits), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Args = []string{victim, "building", program}
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		line, err := bufio.NewReader(stdout).ReadString('\n')
+		if line != "ready\n" {
+			t.Fatalf("%q %v", line, err)
+		}
+		var pids []int
+		for deadline := time.Now().Add(4 * time.Second); len(pids) < 2 && time.Now().Before(deadline); {
+			pids = childrenOf(cmd.Process.Pid)
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+		if len(pids) != 2 {
+			t.Fatalf("control: the runtime has started %v", pids)
+		}
+		left := vanish(pids, time.Second)
+		if len(left) != c.left {
+			t.Errorf("with %d edits left: %v", len(c.edits), left)
+		}
+		for _, pid := range left {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
