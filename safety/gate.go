@@ -51,6 +51,10 @@ type Options struct {
 	// concurrent use. Nil means that no tool is known to: a program may write where it likes.
 	Adds func(s agent.ToolSpec) bool
 
+	// Profile is that of every call's cell. The zero value is the strictest; another one is for
+	// machines that have no cells of that, where a person allowed it.
+	Profile agent.Profile
+
 	// Undoable reports whether all that calls of a tool write can be taken back by the
 	// tool itself, as its manifest says. It says nothing of calls aimed at files of the
 	// workspace. It must be safe for concurrent use. Nil means that no tool is known to.
@@ -64,6 +68,9 @@ func (o Options) Validate() error {
 		if m != review.Reason && m != review.Logits {
 			errs = append(errs, fmt.Errorf("review mode %d is not known", m))
 		}
+	}
+	if o.Profile > agent.Reduced {
+		errs = append(errs, fmt.Errorf("profile %d is not known", o.Profile))
 	}
 	return errors.Join(append(errs, review.Options{Thresholds: o.Thresholds, MaxTokens: o.MaxTokens}.Validate())...)
 }
@@ -208,6 +215,7 @@ type weighed struct {
 	spec    agent.ToolSpec
 	written policy.Result
 	count   policy.Count
+	profile agent.Profile
 	hosts   []string // that the call would be let reach
 	secrets []string // names of those that it would be given
 }
@@ -224,7 +232,7 @@ func (w weighed) settle(o review.Opinion) agent.Verdict {
 	}
 	v.Grant.Write = r.Outcome != agent.Deny && w.spec.Effect == agent.Write && w.in.effectful()
 	if r.Outcome != agent.Deny {
-		v.Grant.Hosts, v.Grant.Secrets = w.hosts, w.secrets
+		v.Grant.Profile, v.Grant.Hosts, v.Grant.Secrets = w.profile, w.hosts, w.secrets
 	}
 	return v
 }
@@ -253,7 +261,7 @@ func (g *Gate) weigh(c agent.Conversation, p agent.Proposal) (weighed, error) {
 	}
 	in.Fresh = in.Effect == agent.Write && fresh(sinks)
 	borrows := func() (bool, error) { return rec.Says(p.Call, p.Spec) }
-	w := weighed{in: in, sinks: sinks, spec: p.Spec, count: counted(c).before(p.Call, g.rules.NeedsTotals())}
+	w := weighed{in: in, sinks: sinks, spec: p.Spec, profile: g.opts.Profile, count: counted(c).before(p.Call, g.rules.NeedsTotals())}
 	if g.opts.Secrets != nil {
 		w.secrets = g.opts.Secrets(p.Spec)
 	}

@@ -161,8 +161,10 @@ func profileOf(p agent.Profile) (sandbox.Profile, error) {
 		return sandbox.Strict, nil
 	case agent.Standard:
 		return sandbox.Standard, nil
+	case agent.Reduced:
+		return sandbox.Reduced, nil
 	}
-	return sandbox.Strict, refused("profile", p.String(), "strict, standard")
+	return sandbox.Strict, refused("profile", p.String(), "strict, standard, reduced")
 }
 
 func refused(layer, need, have string) error {

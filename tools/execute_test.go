@@ -38,6 +38,7 @@ func TestCellStaysWithinGrant(t *testing.T) {
 		{"WriteWhenGranted", write, agent.Grant{Write: true}, sandbox.Strict, true},
 		{"CommandWritesWhenGranted", command, agent.Grant{Profile: agent.Standard, Write: true}, sandbox.Standard, true},
 		{"StandardWithoutWrite", command, agent.Grant{Profile: agent.Standard}, sandbox.Standard, false},
+		{"ReducedWhenGranted", command, agent.Grant{Profile: agent.Reduced}, sandbox.Reduced, false},
 		{"ReadNeverWrites", read, agent.Grant{Profile: agent.Standard, Write: true}, sandbox.Standard, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -56,7 +57,6 @@ func TestCellStaysWithinGrant(t *testing.T) {
 		})
 	}
 	for name, g := range map[string]agent.Grant{
-		"ReducedProfile": {Profile: agent.Reduced},
 		"UnknownProfile": {Profile: 9},
 		"Hosts":          {Profile: agent.Standard, Hosts: []string{"example.org"}},
 	} {

@@ -175,6 +175,9 @@ func (k *crew) start(c *cli.Context) agent.RunStart {
 		Warnings: append(append([]string{}, k.model.notes...), k.ledger.Warnings()...),
 		Policy:   &agent.Blob{Media: "application/json", Data: k.rules.Record()},
 	}
+	if k.profile() == agent.Reduced {
+		s.Warnings = append(s.Warnings, reducedWarning)
+	}
 	if k.guard != nil { // labels of another model would be taken for the agent's own
 		s.Warnings = append(s.Warnings, "judged by a guard model; the run is kept from training")
 		for _, n := range k.guard.notes {

@@ -178,7 +178,7 @@ func (g *grader) utility(ctx context.Context, command string) (bool, error) {
 	defer rec.Close()
 	ok := false
 	_, err = loop.Run(ctx, loop.Config{
-		Model: &operatorModel{command: command}, Judge: operatorJudge{}, Executor: g.w.tools, Recorder: rec, Approver: replies(false),
+		Model: &operatorModel{command: command}, Judge: operatorJudge{agent.Grant{Profile: g.w.profile()}}, Executor: g.w.tools, Recorder: rec, Approver: replies(false),
 		Observe: func(e agent.Event) {
 			if b, is := e.Body.(*agent.CallEnd); is {
 				ok = b.Status == agent.CallOK && b.Exit == 0

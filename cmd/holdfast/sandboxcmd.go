@@ -27,6 +27,7 @@ func sandboxCommand(t *terminal) *cli.Command {
 				Name:  "doctor",
 				Usage: "examine the sandbox on this machine, layer by layer",
 				Description: "Also says in which directory commits are kept for undoing; HOLDFAST_STATE_DIR names another.\n\n" +
+					"Where cells can have no /proc, HOLDFAST_ALLOW_REDUCED=1 allows reduced ones, if you are not root.\n\n" +
 					"Example:\n  holdfast sandbox doctor",
 				CustomHelpTemplate: helpWithExits(exitDone, exitSandbox),
 				Action:             func(c *cli.Context) error { return printSandbox(c, t) },
@@ -56,9 +57,10 @@ func sandboxCommand(t *terminal) *cli.Command {
 }
 
 // sandboxConfig is how every command sets up its cells: HOLDFAST_STATE_DIR names
-// the directory in which commits are kept for undoing.
+// the directory in which commits are kept for undoing, and HOLDFAST_ALLOW_REDUCED=1 allows
+// cells without a /proc where there are no others.
 func sandboxConfig() sandbox.Config {
-	return sandbox.Config{StateDir: os.Getenv("HOLDFAST_STATE_DIR")}
+	return sandbox.Config{StateDir: os.Getenv("HOLDFAST_STATE_DIR"), AllowReduced: os.Getenv("HOLDFAST_ALLOW_REDUCED") == "1"}
 }
 
 // openSandbox opens the sandbox. Where an interrupt broke that off, it is the interrupt that
@@ -124,6 +126,11 @@ func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorMode
 		return err
 	}
 	defer rec.Close()
+	begun := agent.RunStart{Agent: operatorAgent, Build: thisBuild().String()}
+	if g.Profile = at.profile(); g.Profile == agent.Reduced {
+		begun.Warnings = append(begun.Warnings, reducedWarning)
+		fmt.Fprintln(t.err, "warning  "+reducedWarning)
+	}
 	code, refused := exitInternal, ""
 	out, err := loop.Run(c.Context, loop.Config{
 		Model: m, Judge: operatorJudge{g},
@@ -149,7 +156,7 @@ func operate(c *cli.Context, t *terminal, at *site, task string, m *operatorMode
 				}
 			}
 		},
-	}, loop.Task{Prompt: task, Start: agent.RunStart{Agent: operatorAgent, Build: thisBuild().String()}})
+	}, loop.Task{Prompt: task, Start: begun})
 	if err != nil {
 		return err
 	}

@@ -169,6 +169,18 @@ func openWorkplaceLending(ctx context.Context, dir string, lent loan, own ...too
 
 func (w *workplace) Close() error { return errors.Join(w.runner.Close(), w.root.Close()) }
 
+// profile is that of every call's cell: the strictest, or, where this machine has no cells of
+// that and a person allowed it, the reduced one.
+func (w *workplace) profile() agent.Profile {
+	if w.runner.Facts().NoProc {
+		return agent.Reduced
+	}
+	return agent.Strict
+}
+
+// reducedWarning stands in the record of every run with reduced cells.
+const reducedWarning = "cells are reduced: /proc is masked here, so they have none, as HOLDFAST_ALLOW_REDUCED allows"
+
 // exists reports whether a path of the workspace names something; when it cannot tell,
 // it does.
 func (w *workplace) exists(path string) bool {
@@ -281,7 +293,7 @@ func (s *site) Close() error { return errors.Join(s.workplace.Close(), s.ledger.
 // gate is the judge of a run on this workspace with this model.
 func (w *workplace) gate(m *loadedModel) (*safety.Gate, error) {
 	o := safety.Options{Thresholds: m.cuts, Exists: w.exists, Policy: w.rules, Adds: w.tools.Adds, Undoable: w.tools.Undoable, Drifted: w.tools.Drifted,
-		Hosts: texts(w.lent.hosts), Reaches: w.tools.Reaches, Secrets: w.tools.Secrets}
+		Profile: w.profile(), Hosts: texts(w.lent.hosts), Reaches: w.tools.Reaches, Secrets: w.tools.Secrets}
 	switch w.review {
 	case "logits":
 		o.Effects, o.Reads = review.Logits, review.Logits

@@ -147,6 +147,9 @@ func (w *writer) sum(q agent.Question) {
 			w.line("  asked by  rule %s: %s", plainName(v.Rule), Visible(v.Reason))
 		}
 	}
+	if q.Call != nil && q.Grant.Profile == agent.Reduced {
+		w.line("  beware    its cell is reduced: this machine cannot give it all that one has")
+	}
 	for _, h := range q.Grant.Hosts {
 		w.line("  network   could send what it sees to %s", Quote(h))
 	}

@@ -187,6 +187,7 @@ func TestClass(t *testing.T) {
 		"UnknownLabel":  {edit(func(q *agent.Question) { q.Label = agent.Unknown }), false},
 		"WorseEffect":   {edit(func(q *agent.Question) { q.Effect = agent.EffectUnknown }), true}, // ranks with the worst, as here
 		"WorseOrigin":   {edit(func(q *agent.Question) { q.Sinks[0].Origin.Source = agent.SourceUnknown }), false},
+		"OtherProfile":  {edit(func(q *agent.Question) { q.Grant.Profile = agent.Reduced }), false},
 		"SecretGranted": {edit(func(q *agent.Question) { q.Grant.Secrets = []string{"x"} }), false},
 		"MoreGranted":   {edit(func(q *agent.Question) { q.Grant.Hosts = []string{"x"} }), false},
 		"AnotherRule":   {edit(func(q *agent.Question) { q.Votes = append(q.Votes, agent.Vote{Rule: "user/y", Outcome: agent.Ask}) }), false},
