@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -37,7 +39,39 @@ func TestHelpExamples(t *testing.T) {
 	}
 }
 
-// takes parses one example with actions that only look at what they were given.
+// TestDocumentExamples does the same with the commands that the documents show.
+func TestDocumentExamples(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, file := range append(files, "../../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code := false // between fences
+		for line := range strings.SplitSeq(string(text), "\n") {
+			if strings.HasPrefix(line, "```") {
+				code = !code
+			}
+			before, example, ok := strings.Cut(line, "holdfast ")
+			if !ok || !code && !strings.HasPrefix(line, "    ") || strings.Trim(before, " ") != "" && !strings.HasSuffix(before, "bin/") && !strings.HasSuffix(before, "| ") {
+				continue
+			}
+			example, _, _ = strings.Cut(example, "  # ")
+			seen++
+			t.Run(filepath.Base(file)+" "+example, func(t *testing.T) { takes(t, "", example) })
+		}
+	}
+	if seen < 30 {
+		t.Errorf("%d examples were found: the documents or this test changed their form", seen)
+	}
+}
+
+// takes parses one example of a command, or of any for "", with actions that only look at
+// what they were given.
 func takes(t *testing.T, command, example string) {
 	app := newApp(newTerminal(strings.NewReader(""), io.Discard, io.Discard))
 	reached := ""
@@ -66,6 +100,9 @@ func takes(t *testing.T, command, example string) {
 	}
 	if err := app.Run(args); err != nil {
 		t.Error(err)
+	}
+	if command == "" && reached != "" {
+		return
 	}
 	if reached != command {
 		t.Errorf("it runs %q, the help is of %q", reached, command)
