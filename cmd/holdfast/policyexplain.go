@@ -48,6 +48,9 @@ func recalled(c *cli.Context, l *ledger.Ledger, run string) (string, []*safety.R
 }
 
 func policyExplain(c *cli.Context, t *terminal) error {
+	if err := flagsFirst(c); err != nil {
+		return err
+	}
 	if c.IsSet("tool") {
 		return explainCall(c, t)
 	}

@@ -26,6 +26,9 @@ func policyReplayCommand(t *terminal) *cli.Command {
 }
 
 func policyReplay(c *cli.Context, t *terminal) error {
+	if err := flagsFirst(c); err != nil {
+		return err
+	}
 	set, err := runPolicies(c)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@
 // it only between quotation marks, on lines that begin with a margin, with everything
 // made visible that could act on a terminal, hide, reorder or pass for something else:
 // the pieces between the marks, put together, are exactly the value. Nothing is left out,
-// however long it is. What matters most stands last, next to where the answer is typed.
+// however long it is; of a line that repeats it is told how often. What matters most stands last, next to where the answer is typed.
 //
 // The package prints nothing, reads nothing and decides nothing. A Memory is used by one
 // run; the rest is safe for concurrent use.
@@ -14,6 +14,7 @@ package approval
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,11 +71,26 @@ func (w *writer) line(format string, a ...any) {
 	w.lines = append(w.lines, fmt.Sprintf(format, a...))
 }
 
+// repeated is how many times in a row a line is written out, before its number stands for it:
+// what follows a hundred empty lines is to be seen.
+const repeated = 3
+
 // text adds a value between quotation marks, broken where it breaks and where the screen
 // ends.
 func (w *writer) text(margin, s string) {
-	for _, p := range pieces(s, w.width-len(margin)-2) {
-		w.lines = append(w.lines, margin+`"`+p+`"`)
+	all := pieces(s, w.width-len(margin)-2)
+	for i := 0; i < len(all); {
+		n := 1
+		for i+n < len(all) && all[i+n] == all[i] {
+			n++
+		}
+		line := margin + `"` + all[i] + `"`
+		if n > repeated {
+			w.lines = append(w.lines, line, fmt.Sprintf("%sthe line above %d times more", margin, n-1))
+		} else {
+			w.lines = append(w.lines, slices.Repeat([]string{line}, n)...)
+		}
+		i += n
 	}
 }
 
@@ -140,7 +156,7 @@ func (w *writer) sum(q agent.Question) {
 	}
 	w.line("%s", label)
 	if q.Reason != "" {
-		w.line("  says      %s, says the model", w.short(q.Reason))
+		w.line("  because   %s, says the model", w.short(q.Reason))
 	}
 	for _, v := range q.Votes {
 		if v.Outcome == agent.Ask || v.Outcome == agent.Deny {

@@ -2,6 +2,7 @@ package approval_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,6 +32,8 @@ var hostile = map[string]string{
 	"EscapeLookalike": `a\x1b\n\u{202e}`,
 	"Wide":            strings.Repeat("漢字", 200),
 	"Empty":           "",
+	"EmptyLines":      "ls" + strings.Repeat("\n", 200) + "rm -rf .",
+	"CountLookalike":  "x\nthe line above 9 times more\n",
 }
 
 func question(value string) agent.Question {
@@ -48,7 +51,17 @@ func question(value string) agent.Question {
 func unquote(t *testing.T, lines []string) string {
 	t.Helper()
 	var b strings.Builder
+	before := 0 // where the last line began
 	for _, l := range lines {
+		if i := strings.IndexByte(l, '"'); i < 0 {
+			var n int
+			if k, err := fmt.Sscanf(strings.TrimSpace(l), "the line above %d times more", &n); k != 1 || err != nil {
+				t.Fatalf("line %q", l)
+			}
+			b.WriteString(strings.Repeat(b.String()[before:], n))
+			continue
+		}
+		before = b.Len()
 		i := strings.IndexByte(l, '"')
 		p := l[i+1 : len(l)-1]
 		for len(p) > 0 {
@@ -246,4 +259,14 @@ func FuzzRender(f *testing.F) {
 			t.Fatal("a call does not match its own class")
 		}
 	})
+}
+
+// TestRenderCountsRepeatedLines hides a command behind empty lines: their number is told, and
+// what stands behind them is on the same screen.
+func TestRenderCountsRepeatedLines(t *testing.T) {
+	for n, want := range map[int]int{2: 5, 500: 6} {
+		if s := approval.Render(question("ls\n"+strings.Repeat("\n", n)+"rm -rf ."), 80); len(s.Body) > want+2 {
+			t.Errorf("%d empty lines take %d lines:\n%s", n, len(s.Body), strings.Join(s.Body, "\n"))
+		}
+	}
 }
