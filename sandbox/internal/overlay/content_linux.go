@@ -135,6 +135,3 @@ func inspectRef(dir int, name string, st *unix.Stat_t) (string, error) {
 	}
 	return "it points git at a file that is no reference", nil
 }
-
-// maxIndex bounds the bytes of an index; it names about a million files.
-const maxIndex = 128 << 20

@@ -55,16 +55,31 @@ func elsewhere() []byte {
 	return wholeIndex(2, 1, plain, extension("UNTR", other[12:len(other)-20]), extension("IEOT", append(offsets, 0, 0, 0, 1)))
 }
 
+// growing is an index of version 4 in which each name is the one before and a
+// letter more: few bytes, and as many letters as their square.
+func growing(n int) []byte {
+	var parts [][]byte
+	for i := range n {
+		parts = append(parts, entry(min(i+1, 0xfff)), []byte{0, 'a', 0})
+	}
+	return wholeIndex(4, uint32(n), parts...)
+}
+
 // TestIndexIsReadAsGitReadsIt: what git would find in an index, by whatever way
 // it goes through it, is what was looked at.
 func TestIndexIsReadAsGitReadsIt(t *testing.T) {
-	for name, b := range map[string][]byte{"a name longer than it is": skipping(), "a table of other places": elsewhere()} {
+	for name, b := range map[string][]byte{"a name longer than it is": skipping(), "a table of other places": elsewhere(), "names without end": growing(5000)} {
 		t.Run(name, func(t *testing.T) {
 			if err := overlay.CheckIndex(b); err == nil {
 				t.Error("it is let through")
 			}
 		})
 	}
+	t.Run("control: names that end", func(t *testing.T) {
+		if err := overlay.CheckIndex(growing(4000)); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("control: git finds the hook", func(t *testing.T) {
 		git, err := exec.LookPath("git")
 		if err != nil {

@@ -43,11 +43,14 @@ func parseIndex(b []byte) (*indexFile, error) {
 		return nil, errors.New("its version is unknown")
 	}
 	x := &indexFile{}
-	rest, last := b[header:len(b)-sum], indexEntry{}
+	rest, last, names := b[header:len(b)-sum], indexEntry{}, 0
 	for i := range n {
 		e, after, err := takeEntry(rest, version, last.name)
 		if err != nil {
 			return nil, err
+		}
+		if names += len(e.name); len(e.name) > maxName || names > maxIndex {
+			return nil, errors.New("its names are too long")
 		}
 		if !trackable(e.name) {
 			return nil, errors.New("it names a path that git would not add")
@@ -64,6 +67,14 @@ func parseIndex(b []byte) (*indexFile, error) {
 	}
 	return x, x.checkTrees()
 }
+
+// Bounds of an index: its bytes, which are enough for about a million files, and as
+// many of their names, which may be far longer than they are written; and the bytes
+// of one name.
+const (
+	maxIndex = 128 << 20
+	maxName  = 4096
+)
 
 var errWrongLength = errors.New("the length of a name is wrong")
 

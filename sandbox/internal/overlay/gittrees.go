@@ -12,6 +12,9 @@ import (
 
 var errTrees = errors.New("what it says of folders is not what it says of the files in them")
 
+// maxTrees bounds the folders of an index.
+const maxTrees = 1 << 20
+
 // checkTrees compares the extension "TREE", in which git keeps the name of each
 // folder's tree object, with the entries. Git believes it: where it has the name
 // of the last commit's tree, git status shows no change of what is in the folder.
@@ -20,49 +23,82 @@ func (x *indexFile) checkTrees() error {
 	if len(b) == 0 {
 		return nil
 	}
-	rest, err := trees{}.check(b, x.entries, "", 0)
-	if err == nil && len(rest) > 0 {
-		err = errTrees
+	r := treeReader{rest: b, left: maxTrees}
+	if _, err := r.folder(x.entries, "", 0); err != nil {
+		return err
 	}
-	return err
+	if len(r.rest) > 0 {
+		return errTrees
+	}
+	return nil
 }
 
-// trees are the names of tree objects by their folder, with a slash behind it.
-type trees map[string][sha1.Size]byte
+// treeReader goes through the extension. Each folder stands before those in it.
+type treeReader struct {
+	rest []byte
+	left int // folders that may still come
+}
 
-// check takes one folder, and all in it, off the extension. entries are those
+// gitTree is one folder of the extension.
+type gitTree struct {
+	name  string // its last part
+	known bool   // what follows is that of its tree object
+	sum   [sha1.Size]byte
+	count int // entries below it
+	below int // folders in it
+}
+
+// folder takes one folder, and all in it, off the extension. entries are those
 // below prefix, or more.
-func (t trees) check(b []byte, entries []indexEntry, prefix string, depth int) (rest []byte, err error) {
-	name, b, ok := bytes.Cut(b, []byte{0})
-	head, b, more := bytes.Cut(b, []byte("\n"))
-	if !ok || !more || depth > maxNest || (len(name) == 0) != (depth == 0) || bytes.IndexByte(name, '/') >= 0 {
-		return nil, errTrees
-	}
-	words := strings.Split(string(head), " ")
-	if len(words) != 2 {
-		return nil, errTrees
-	}
-	count, err1 := strconv.Atoi(words[0])
-	below, err2 := strconv.Atoi(words[1])
-	if err1 != nil || err2 != nil || below < 0 {
-		return nil, errTrees
+func (r *treeReader) folder(entries []indexEntry, prefix string, depth int) (gitTree, error) {
+	t, err := r.head()
+	if r.left--; err != nil || r.left < 0 || depth > maxNest || (t.name == "") != (depth == 0) {
+		return t, errTrees
 	}
 	if depth > 0 {
-		prefix += string(name) + "/"
+		prefix += t.name + "/"
 	}
 	inside := belowPrefix(entries, prefix)
-	if count >= 0 {
-		if len(b) < sha1.Size || count != len(inside) || t.name(inside, prefix) != [sha1.Size]byte(b[:sha1.Size]) {
-			return nil, errTrees
+	subs := map[string]gitTree{}
+	for range t.below {
+		sub, err := r.folder(inside, prefix, depth+1)
+		if err != nil {
+			return t, err
 		}
-		b = b[sha1.Size:]
+		subs[sub.name] = sub
 	}
-	for range below {
-		if b, err = t.check(b, inside, prefix, depth+1); err != nil {
-			return nil, err
+	if !t.known {
+		return t, nil
+	}
+	if sum, ok := treeName(inside, prefix, subs); !ok || sum != t.sum || t.count != len(inside) {
+		return t, errTrees
+	}
+	return t, nil
+}
+
+// head takes what the extension says of one folder itself.
+func (r *treeReader) head() (t gitTree, err error) {
+	name, b, ok := bytes.Cut(r.rest, []byte{0})
+	line, b, more := bytes.Cut(b, []byte("\n"))
+	count, below, both := strings.Cut(string(line), " ")
+	if !ok || !more || !both || bytes.IndexByte(name, '/') >= 0 {
+		return t, errTrees
+	}
+	t.name = string(name)
+	if t.count, err = strconv.Atoi(count); err != nil {
+		return t, errTrees
+	}
+	if t.below, err = strconv.Atoi(below); err != nil || t.below < 0 {
+		return t, errTrees
+	}
+	if t.count >= 0 {
+		if len(b) < sha1.Size {
+			return t, errTrees
 		}
+		t.known, t.sum, b = true, [sha1.Size]byte(b[:sha1.Size]), b[sha1.Size:]
 	}
-	return b, nil
+	r.rest = b
+	return t, nil
 }
 
 // belowPrefix returns the entries whose names begin with a prefix; entries are in
@@ -73,29 +109,27 @@ func belowPrefix(entries []indexEntry, prefix string) []indexEntry {
 	return entries[:sort.Search(len(entries), func(i int) bool { return !strings.HasPrefix(entries[i].name, prefix) })]
 }
 
-// name is that of the tree object that git would make of a folder; the entries
-// are all below prefix, in the order of the index, which is that of trees.
-func (t trees) name(entries []indexEntry, prefix string) [sha1.Size]byte {
-	if known, ok := t[prefix]; ok {
-		return known
-	}
+// treeName is the name of the tree object that git would make of a folder, if
+// those of the folders in it are known. The entries are all below prefix, in the
+// order of the index, which is that of trees.
+func treeName(entries []indexEntry, prefix string, subs map[string]gitTree) (sum [sha1.Size]byte, ok bool) {
 	var b bytes.Buffer
 	for i := 0; i < len(entries); {
 		e := entries[i]
-		rest := e.name[len(prefix):]
-		dir, _, isDir := strings.Cut(rest, "/")
+		dir, _, isDir := strings.Cut(e.name[len(prefix):], "/")
 		if !isDir {
-			fmt.Fprintf(&b, "%o %s\x00%s", e.mode, rest, e.object[:])
+			fmt.Fprintf(&b, "%o %s\x00%s", e.mode, dir, e.object[:])
 			i++
 			continue
 		}
-		inside := belowPrefix(entries[i:], prefix+dir+"/")
-		tree := t.name(inside, prefix+dir+"/")
-		fmt.Fprintf(&b, "40000 %s\x00%s", dir, tree[:])
-		i += len(inside)
+		sub := subs[dir]
+		if !sub.known {
+			return sum, false
+		}
+		fmt.Fprintf(&b, "40000 %s\x00%s", dir, sub.sum[:])
+		i += sub.count // which is how many there are
 	}
-	t[prefix] = objectName("tree", b.Bytes())
-	return t[prefix]
+	return objectName("tree", b.Bytes()), true
 }
 
 // objectName is the SHA-1 name of a git object.
