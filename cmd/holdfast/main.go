@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -60,8 +61,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 	return exitCode(err)
 }
 
+// sameSignal is how long after a signal another counts as the same: timeout, make and
+// terminals send one signal to a program and to its whole group, so that it comes twice.
+const sameSignal = 300 * time.Millisecond
+
 // interruptible returns a context that ends at the first SIGINT or SIGTERM; a second
-// one ends the process at once. caught tells which came first, nil if none.
+// one ends the process at once, unless it is the first once more. caught tells which came
+// first, nil if none.
 func interruptible() (ctx context.Context, stop func(), caught func() os.Signal) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ch := make(chan os.Signal, 1)
@@ -70,9 +76,9 @@ func interruptible() (ctx context.Context, stop func(), caught func() os.Signal)
 	go func() {
 		select {
 		case s := <-ch:
-			signal.Stop(ch) // a second signal has its default effect
 			got <- s
 			cancel()
+			time.AfterFunc(sameSignal, func() { signal.Stop(ch) }) // from then on a signal has its default effect
 		case <-ctx.Done():
 		}
 	}()
