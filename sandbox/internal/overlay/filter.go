@@ -29,14 +29,20 @@ var guarded = []string{
 	// editors, shells and tools that obey a file of the folder they are started in
 	".envrc", ".vscode", ".idea", ".devcontainer", ".devcontainer.json", ".zed", ".exrc", ".vimrc", ".nvimrc", ".nvim.lua",
 	".dir-locals.el", ".gdbinit", ".lldbinit", ".cargo", ".npmrc", ".yarnrc", ".yarnrc.yml", ".pypirc", ".bazelrc", ".netrc",
-	".mise.toml", "mise.toml", ".lvimrc", ".Rprofile", ".irbrc", ".pryrc", ".ghci", ".ocamlinit", ".mvn",
+	".mise.toml", "mise.toml", ".mise", ".config/mise.toml", ".config/mise", ".lvimrc", ".Rprofile", ".Renviron", ".irbrc", ".pryrc", ".pdbrc", ".ghci",
+	".ocamlinit", ".iex.exs", ".mvn", ".helix", ".ycm_extra_conf.py", ".pylintrc", "pylintrc", ".autoenv", ".autoenv.zsh", "rust-toolchain",
+	"rust-toolchain.toml", ".yarn/releases", ".yarn/plugins", ".pnp.cjs", ".pnp.loader.mjs", ".pnpmfile.cjs", "tools/bazel",
+	".gitpod.yml", ".replit", ".idx",
 	// continuous integration
 	"**/.github/workflows", "**/.github/actions", "**/.gitea/workflows", "**/.forgejo/workflows", ".gitlab-ci.yml", "**/.circleci",
 	".buildkite", ".travis.yml", ".drone.yml", ".woodpecker", ".woodpecker.yml", ".cirrus.yml", "azure-pipelines.yml",
-	"bitbucket-pipelines.yml", "Jenkinsfile",
+	"bitbucket-pipelines.yml", "Jenkinsfile", "appveyor.yml", ".appveyor.yml", ".builds", ".build.yml", ".semaphore", ".teamcity", ".tekton",
+	"cloudbuild.yaml", "buildspec.yml", "codemagic.yaml",
 	// instructions of agents
 	"AGENTS.md", "CLAUDE.md", "GEMINI.md", "SKILL.md", "**/.github/copilot-instructions.md", ".cursorrules", ".cursor",
 	".windsurfrules", ".windsurf", ".clinerules", ".aider.conf.yml", ".claude", ".codex", ".gemini", ".holdfast", ".mcp.json",
+	"AGENT.md", "QWEN.md", ".agents", ".roo", ".roorules", ".roomodes", ".continue", ".kiro", ".amazonq", ".junie", ".opencode", "opencode.json",
+	".qwen", ".goosehints", "**/.github/instructions", "**/.github/prompts", "**/.github/agents", "**/.github/chatmodes",
 	// a home directory
 	".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".profile", ".zshrc", ".zshenv", ".zprofile", ".zlogin", ".inputrc",
 	".bash_aliases", ".xsessionrc", ".hgrc", ".emacs", ".emacs.d", ".vim", ".cshrc", ".tcshrc", ".login", ".xprofile", ".xsession", ".xinitrc", ".tmux.conf", ".gitconfig",
@@ -47,7 +53,8 @@ var guarded = []string{
 var laterRun = []string{
 	"Makefile", "GNUmakefile", "makefile", "package.json", "conftest.py", "setup.py", "setup.cfg", "pyproject.toml",
 	"build.rs", "CMakeLists.txt", "Rakefile", "Gemfile", "build.gradle", "pom.xml", "Dockerfile", "tox.ini",
-	"sitecustomize.py", "justfile", "Taskfile.yml",
+	"sitecustomize.py", "justfile", "Taskfile.yml", "gradlew", "mvnw", "flake.nix", "shell.nix", "Vagrantfile", "docker-compose.yml", "compose.yaml",
+	"eslint.config.js", ".eslintrc.js", "vite.config.js", "vite.config.ts", "webpack.config.js", "jest.config.js", "mypy.ini", ".formatter.exs",
 }
 
 // hold returns why an entry is not committed, or "". It sees names only.

@@ -410,6 +410,26 @@ func TestFoldersOfOpaqueFolders(t *testing.T) {
 	}
 }
 
+// TestWhatToolsObeyIsHeld: files that programs execute or obey because they lie in
+// the folder in which they are started.
+func TestWhatToolsObeyIsHeld(t *testing.T) {
+	held := []string{".helix/languages.toml", "rust-toolchain.toml", ".yarn/releases/yarn.cjs", "sub/.pnpmfile.cjs", "tools/bazel", ".pylintrc",
+		".config/mise/config.toml", "appveyor.yml", ".tekton/x.yaml", "sub/.kiro/steering/x.md", ".github/prompts/x.prompt.md", "opencode.json"}
+	free := []string{"helix.go", "tools/bazel.go", ".yarn/cache/x.zip", ".github/README.md", "docs/prompts/x.md", "rust-toolchain.md"}
+	files := map[string]string{"sub/.gitignore": "x", "gradlew": "x"}
+	for _, p := range slices.Concat(held, free) {
+		files[p] = "x"
+	}
+	for _, c := range newWorld(t, files).read(t, overlay.Filter{}).Changes() {
+		if c.Type == overlay.File && (c.Held != "") != slices.Contains(held, c.Path) {
+			t.Errorf("%s: held %q", c.Path, c.Held)
+		}
+		if noted := c.Path == "sub/.gitignore" || c.Path == "gradlew"; noted != (len(c.Notes) > 0) {
+			t.Errorf("%s: %q", c.Path, c.Notes)
+		}
+	}
+}
+
 // TestKilledAtEveryStep is the promise of the package: a process that commits
 // is killed before step n, for every n; after a recovery, itself killed before
 // every one of its steps, all of the changes are made or none.
