@@ -13,6 +13,8 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/agenttest"
 	"github.com/holdfast-run/holdfast/runtime/loop"
+	"github.com/holdfast-run/holdfast/runtime/replay"
+	"github.com/holdfast-run/holdfast/safety"
 	"github.com/holdfast-run/holdfast/safety/policy"
 	"github.com/holdfast-run/holdfast/sandbox"
 	"github.com/holdfast-run/holdfast/tools"
@@ -102,10 +104,12 @@ type planning struct {
 }
 
 func (p planning) Generate(ctx context.Context, r agent.Request) (agent.Turn, error) {
+	turn, err := p.obedient.Generate(ctx, r)
 	if r.Purpose == agent.PurposePlan {
-		return agent.Turn{Text: `{"tools": ["` + p.tool + `"]}`, Parse: agent.ParseClean}, nil
+		turn.Text = `{"tools": ["` + p.tool + `"]}`
 	}
-	return p.obedient.Generate(ctx, r)
+	turn.Tokens.Told = &agent.TokenCount{Prompt: 1, Output: 1} // so that its text is recorded
+	return turn, err
 }
 
 // ended are the ends of the calls of a run.
@@ -127,7 +131,8 @@ func TestCallReachesWhatAPersonSaw(t *testing.T) {
 		t.Fatal(err)
 	}
 	asks := &agreeing{to: []string{rule.String()}}
-	ends := ended(hostRun(t, []sandbox.HostRule{rule}, "", asks, nil, shellCall(dialer(address)), shellCall(`bash -c 'exec 3<>/dev/tcp/127.0.0.1/80'`)))
+	rec := hostRun(t, []sandbox.HostRule{rule}, "", asks, nil, shellCall(dialer(address)), shellCall(`bash -c 'exec 3<>/dev/tcp/127.0.0.1/80'`))
+	ends := ended(rec)
 	if len(asks.asked) != 2 || len(ends) != 2 {
 		t.Fatalf("%d questions, %d calls", len(asks.asked), len(ends))
 	}
@@ -145,6 +150,33 @@ func TestCallReachesWhatAPersonSaw(t *testing.T) {
 		t.Errorf("the record says %q, want %q", lines, want)
 	}
 	var out bytes.Buffer
+	player, err := replay.Open(rec, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judge, err := (&repeater{}).gate(player)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := player.Run(t.Context(), replay.Decisions, nil, judge)
+	if err != nil || rep.First != nil || rep.Decisions < 2 {
+		t.Errorf("decided again: %+v, %v", rep, err)
+	}
+	verdicts, err := safety.Recall(func(yield func(agent.Event, error) bool) {
+		for _, e := range rec {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	})
+	if err != nil || len(verdicts) < 3 {
+		t.Fatal(len(verdicts), err)
+	}
+	for _, r := range verdicts {
+		if e := r.Explain(nil); !e.Reproduced() {
+			t.Errorf("verdict %d is explained otherwise: %q", r.Seq, e.Disagrees)
+		}
+	}
 	v := newViewer(newTerminal(strings.NewReader(""), &out, &out))
 	if s := v.ended(ends[0]); !strings.Contains(s, "network  "+address) {
 		t.Errorf("the timeline says %q", s)

@@ -256,7 +256,8 @@ func (p *repeater) served(player *replay.Player) (*repeater, error) {
 // gate is the judge as the run was started with it: the rules that were in force, the way
 // of reviewing, and the workspace as it was found.
 func (p *repeater) gate(player *replay.Player) (loop.Judge, error) {
-	o := safety.Options{Thresholds: p.model.cuts, Exists: player.Exists, Adds: player.Undoable, Undoable: player.Undoable}
+	o := safety.Options{Thresholds: p.model.cuts, Exists: player.Exists, Adds: player.Undoable, Undoable: player.Undoable,
+		Profile: player.Profile(), Hosts: player.Hosts(), Reaches: player.Reaches, Secrets: player.Secrets}
 	if b := player.Start().Policy; b != nil {
 		if b.Data == nil {
 			return nil, errors.New("read the rules of the run: they were erased")

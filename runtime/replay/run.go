@@ -14,8 +14,8 @@ import (
 var errDiverged = errors.New("the run differs from its record")
 
 // Run makes the run again. model is needed in every mode but Decisions, and must be a
-// new conversation. judge should be made with the player's Exists and Undoable. An
-// error means that the replay itself failed; that the run differs is in the report.
+// new conversation. judge should be made with what the player says of the
+// workspace, the tools and what was given. An error means that the replay itself failed; that the run differs is in the report.
 func (p *Player) Run(ctx context.Context, mode Mode, model agent.Generator, judge loop.Judge) (Report, error) {
 	f := &performance{p: p, mode: mode, model: model, judge: judge, report: Report{Mode: mode}, marks: map[string]string{}}
 	if judge == nil || mode.live() && model == nil {
