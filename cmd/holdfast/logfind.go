@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -151,8 +152,9 @@ func grepEvent(t *terminal, re *regexp.Regexp, run string, e agent.Event) error 
 // eventTexts lists the texts of an event, its payload included, without token arrays.
 func eventTexts(e agent.Event) []string {
 	enc, err := expand(e.Body)
-	if err != nil {
+	var doc any
+	if err != nil || json.Unmarshal(enc, &doc) != nil {
 		return nil
 	}
-	return stringsOf(enc)
+	return agent.Strings(doc)
 }

@@ -230,28 +230,3 @@ func theOrigin(o agent.Origin) string {
 		return "an " + s
 	}
 }
-
-// stringsOf lists the strings of a JSON document, the names of members aside.
-func stringsOf(doc []byte) (out []string) {
-	var v any
-	if json.Unmarshal(doc, &v) != nil {
-		return nil
-	}
-	var walk func(any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case string:
-			out = append(out, v)
-		case []any:
-			for _, x := range v {
-				walk(x)
-			}
-		case map[string]any:
-			for _, x := range v {
-				walk(x)
-			}
-		}
-	}
-	walk(v)
-	return out
-}

@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Blob is text or data from users, models and tools inside an event. It is kept
@@ -25,6 +27,28 @@ func JSON(v any) *Blob {
 		panic("internal error: encode blob: " + err.Error())
 	}
 	return &Blob{Media: "application/json", Data: b}
+}
+
+// Strings lists the texts in a JSON value as package encoding/json decodes it, in the order
+// of its arrays and of the names of its members; the names themselves, and numbers, are none.
+func Strings(v any) []string {
+	switch v := v.(type) {
+	case string:
+		return []string{v}
+	case []any:
+		var out []string
+		for _, x := range v {
+			out = append(out, Strings(x)...)
+		}
+		return out
+	case map[string]any:
+		var out []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			out = append(out, Strings(v[name])...)
+		}
+		return out
+	}
+	return nil
 }
 
 // String returns the blob's data as text, "" for nil or an erased one.

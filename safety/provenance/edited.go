@@ -22,28 +22,11 @@ func (r *Record) edits(before []agent.ToolCall, now agent.ToolCall) {
 	}
 }
 
-// values are the texts and numbers in the arguments of a call, none if they cannot be read.
+// values are the texts in the arguments of a call, none if they cannot be read.
 func values(args string) []string {
 	v, err := parseJSON(args)
 	if err != nil {
 		return nil
 	}
-	var out []string
-	var walk func(v any)
-	walk = func(v any) {
-		switch v := v.(type) {
-		case string:
-			out = append(out, v)
-		case []any:
-			for _, x := range v {
-				walk(x)
-			}
-		case map[string]any:
-			for _, x := range v {
-				walk(x)
-			}
-		}
-	}
-	walk(v)
-	return out
+	return agent.Strings(v)
 }
