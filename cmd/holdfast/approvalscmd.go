@@ -130,8 +130,13 @@ func approvalsList(c *cli.Context, t *terminal) error {
 		fmt.Fprintf(t.out, "run   %s (%s)\nasked %s\nmark  %s\n%s\n\n", p.Run, p.State,
 			p.Asked.At.Local().Format(time.DateTime), p.mark[:markLen], strings.TrimPrefix(p.shown, "\n"))
 	}
-	if len(list) == 0 {
+	switch len(list) {
+	case 0:
 		t.printf("no question is open\n")
+	case 1:
+		t.printf("answer with: holdfast approvals answer --mark %s %s yes|no|stop\n", list[0].mark[:markLen], list[0].Run)
+	default:
+		t.printf("answer each with: holdfast approvals answer --mark MARK RUN yes|no|stop\n")
 	}
 	return nil
 }
@@ -218,7 +223,11 @@ func answerTo(c *cli.Context, t *terminal, p pending) (agent.Answer, error) {
 	default:
 		return a, usage(fmt.Errorf("%q is not yes, no, stop or edit", word))
 	}
-	if (a.Choice == agent.ChoiceOnce || a.Choice == agent.ChoiceEdit) && (len(mark) < markLen || !strings.HasPrefix(p.mark, mark)) {
+	allows := a.Choice == agent.ChoiceOnce || a.Choice == agent.ChoiceEdit
+	if allows && mark == "" {
+		return a, &failure{exitUsage, errors.New("no --mark: it names the question that was read"), "read it with holdfast approvals ls, then give its mark"}
+	}
+	if allows && (len(mark) < markLen || !strings.HasPrefix(p.mark, mark)) {
 		return a, &failure{exitDigest, fmt.Errorf("the open question of run %s is not the one named by --mark", p.Run),
 			"read it with holdfast approvals ls, then give its mark"}
 	}
