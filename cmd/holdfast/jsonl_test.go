@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,7 +59,10 @@ func TestInertShowsWhatActs(t *testing.T) {
 
 // TestQuestionShowsExactlyWhatRuns gives the approval prompt hostile arguments.
 func TestQuestionShowsExactlyWhatRuns(t *testing.T) {
-	command := "echo ok # " + strings.Repeat("A", 10000)
+	command := "echo ok # " // of 10,000 characters, no line of which is another's
+	for i := 0; len(command) < 10_000; i++ {
+		command += strconv.Itoa(i)
+	}
 	args := `{"command":"` + command + `"}`
 	q := question(agent.Question{
 		Call:   &agent.ToolCall{Tool: "run_command", Args: args},
