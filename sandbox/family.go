@@ -18,6 +18,7 @@ type family struct {
 	stage *os.Process // nil before it is started
 	alone bool        // process 1 supervises, and nobody watches over it
 	init  int         // a descriptor of process 1, from then on
+	ended chan Usage  // what the stage used, once it has ended, likewise
 }
 
 // relieve ends the stage, which watched over process 1 until that supervises.
@@ -26,9 +27,17 @@ func (f *family) relieve(pid int) error {
 	if err != nil {
 		return &AttestError{"init", "a process that can be waited for", err.Error()}
 	}
-	f.alone, f.init = true, fd
-	// already ended is as good; it is waited for in the end
-	_ = f.stage.Kill()
+	f.alone, f.init, f.ended = true, fd, make(chan Usage, 1)
+	go func(stage *os.Process, ended chan<- Usage) {
+		_ = stage.Kill() // already ended is as good
+		var u Usage
+		if state, err := stage.Wait(); err == nil {
+			if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
+				u = usageOf(*ru)
+			}
+		}
+		ended <- u
+	}(f.stage, f.ended)
 	return nil
 }
 
@@ -40,8 +49,9 @@ func (f *family) stopped() bool {
 	return err != nil || what.Signo != 0
 }
 
-// kill ends process 1 and with it the cell. The stage is not waited for yet, so
-// that its number, which is that of the group, means nobody else.
+// kill ends process 1 and with it the cell. Unless the stage was relieved nobody
+// has waited for it, so that its number, which is that of the group, means nobody
+// else.
 func (f *family) kill() {
 	switch {
 	case f.alone:
@@ -62,9 +72,9 @@ func (f *family) reap() (Usage, bool) {
 	if !f.alone {
 		return f.reapGroup()
 	}
-	if !ended(f.init, patience) {
+	if !endedWithin(f.init, patience) {
 		f.kill()
-		if !ended(f.init, lastPatience) {
+		if !endedWithin(f.init, lastPatience) {
 			go f.wait()
 			return Usage{}, false
 		}
@@ -78,13 +88,7 @@ func (f *family) wait() Usage {
 	for unix.Waitid(unix.P_PIDFD, f.init, nil, unix.WEXITED, &ru) == unix.EINTR {
 	}
 	unix.Close(f.init)
-	u := usageOf(syscall.Rusage{Utime: syscall.Timeval(ru.Utime), Stime: syscall.Timeval(ru.Stime), Maxrss: ru.Maxrss})
-	if state, err := f.stage.Wait(); err == nil {
-		if ru, ok := state.SysUsage().(*syscall.Rusage); ok {
-			u = u.with(usageOf(*ru))
-		}
-	}
-	return u
+	return usageOf(syscall.Rusage{Utime: syscall.Timeval(ru.Utime), Stime: syscall.Timeval(ru.Stime), Maxrss: ru.Maxrss}).with(<-f.ended)
 }
 
 // reapGroup ends a cell whose process 1 has not come to supervise, and waits for
@@ -116,8 +120,8 @@ func (f *family) reapGroup() (Usage, bool) {
 	}
 }
 
-// ended waits until the process behind a descriptor has.
-func ended(pidfd int, wait time.Duration) bool {
+// endedWithin waits until the process behind a descriptor has ended.
+func endedWithin(pidfd int, wait time.Duration) bool {
 	for deadline := time.Now().Add(wait); ; {
 		p := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
 		n, err := unix.Poll(p, int(time.Until(deadline).Milliseconds())+1)

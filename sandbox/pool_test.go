@@ -139,6 +139,25 @@ func TestPreparedWorkspace(t *testing.T) {
 	})
 }
 
+// TestWaitingCellsAreProcess1AndTheOneThatBecomesTheTool: what built a cell is
+// gone, and waited for.
+func TestWaitingCellsAreProcess1AndTheOneThatBecomesTheTool(t *testing.T) {
+	r := open(t, sandbox.Config{Pool: 1})
+	called(t, r, sandbox.Spec{}, "true")
+	r.Ready()
+	own := r.Waiting()
+	if len(own) != 2 {
+		t.Fatalf("%v wait", own)
+	}
+	var children []int
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if children = childrenOf(os.Getpid()); slices.Equal(children, own[:1]) {
+			return
+		}
+	}
+	t.Errorf("children of the runner: %v, want %v", children, own[:1])
+}
+
 func TestDeadPreparedCellIsNotUsed(t *testing.T) {
 	r := open(t, sandbox.Config{Pool: 1})
 	called(t, r, sandbox.Spec{}, "true")
