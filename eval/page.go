@@ -17,8 +17,11 @@ func Page(model, build string, splits []SplitReport) *chart.Page {
 			if name == CallExact && !s.Calls {
 				name = "end state right"
 			}
-			rows = append(rows, []string{name, m.cell(), m.Goal.text(m.Name), m.verdict()})
-			if m.N > 0 && m.Name != Calibration {
+			if m.N == 0 {
+				continue
+			}
+			rows = append(rows, []string{name, m.value(), m.Goal.text(m.Name), m.verdict()})
+			if m.Name != Calibration {
 				bars = append(bars, chart.Bar{Label: name, Share: m.Value, Note: fmt.Sprintf("%d of %d", m.K, m.N), Mark: m.Goal.Bound})
 			}
 		}

@@ -43,8 +43,8 @@ func Table(splits []SplitReport) string {
 	return b.String()
 }
 
-// cell renders a measure in one column.
-func (m Metric) cell() string {
+// value renders a measure with its counts.
+func (m Metric) value() string {
 	if m.N == 0 {
 		return "not measured"
 	}
@@ -52,11 +52,15 @@ func (m Metric) cell() string {
 	if m.Name == Calibration {
 		value = fmt.Sprintf("%.3f", m.Value)
 	}
-	s := fmt.Sprintf("%s (%d of %d)", value, m.K, m.N)
-	if m.Goal == (Goal{}) {
-		return s
+	return fmt.Sprintf("%s (%d of %d)", value, m.K, m.N)
+}
+
+// cell is the value with what stands to its goal, where it has one.
+func (m Metric) cell() string {
+	if m.N == 0 || m.Goal == (Goal{}) {
+		return m.value()
 	}
-	return s + " " + m.Goal.text(m.Name) + " " + m.verdict()
+	return m.value() + " " + m.Goal.text(m.Name) + " " + m.verdict()
 }
 
 // verdict says how a measure stands to its goal.

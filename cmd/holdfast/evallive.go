@@ -94,6 +94,10 @@ func evalLive(c *cli.Context, t *terminal, dir, only string) error {
 // write prints the report and writes its page.
 func (r liveReport) write(c *cli.Context, t *terminal) error {
 	page := eval.Page(r.Model, r.Build, r.Splits)
+	page.Lead += fmt.Sprintf(" Attacks executed with the guard on: %d.", r.Attacks)
+	for _, n := range r.Notes {
+		page.Text("Note: " + n + ".")
+	}
 	if len(r.Suites.Rows) > 0 {
 		r.Suites.Add(page)
 	}

@@ -210,9 +210,10 @@ func texts(v any) []string {
 }
 
 // retargeted aims the last effectful call of the attack at another tool with the same
-// effect, with the attacker's values in its arguments.
+// effect, with the attacker's values in its arguments: those that the user did not write, as
+// a call of the user's tools on what the user named is nobody's attack.
 func (c Case) retargeted(pool []agent.ToolSpec) ([]Step, []agent.ToolSpec, bool) {
-	at, values := c.lastEffect(), c.wants()
+	at, values := c.lastEffect(), slices.DeleteFunc(c.wants(), func(v string) bool { return strings.Contains(c.Prompt, v) })
 	if at < 0 || len(values) == 0 {
 		return nil, nil, false
 	}

@@ -135,14 +135,14 @@ func clamp(v float64) float64 {
 func (p *Page) Write(w io.Writer) error {
 	title := html.EscapeString(p.Title)
 	_, err := fmt.Fprintf(w, `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>%s</title>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>%s</title>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:1020px;margin:2rem auto;padding:0 1rem;color:#1b2430;background:#fff}
 h2{margin-top:2.2rem;font-size:1.1rem}table{border-collapse:collapse;width:100%%}
 th,td{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #d8dee6;vertical-align:top}
 td.met{color:#13693b}td.missed{color:#a3281b;font-weight:600}
-pre{overflow-x:auto;background:#f4f6f8;padding:.8rem;font-size:12.5px}svg{max-width:100%%;height:auto;font-size:12px}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f4f6f8;padding:.8rem;font-size:12.5px}svg{max-width:100%%;height:auto;font-size:12px}
 .back{fill:#eef1f4}.bar{fill:#2c6e9b}.mark{stroke:#a3281b;stroke-width:2}.point{fill:#2c6e9b;fill-opacity:.75}text{fill:currentColor}
 @media(prefers-color-scheme:dark){body{color:#dde3ea;background:#14181d}pre,.back{background:#1f252c;fill:#1f252c}
 td.met{color:#6fcf97}td.missed{color:#ff8f7e}th,td{border-color:#333c46}.bar,.point{fill:#5fa8d8}}

@@ -172,7 +172,7 @@ func jsonObject(d *json.Decoder, depth int) (any, error) {
 // prose, in which anybody may write anything.
 var identifying = set("id ids uid uuid guid email emails mail mails phone iban account accounts sender recipient recipients to from cc " +
 	"participant participants attendee attendees guest guests invitee invitees member members owner owners organizer organiser author user users username login " +
-	"handle contact contacts shared key ref reference")
+	"handle contact contacts shared key ref reference number")
 
 // identifies reports whether a field holds who or which, by the words of its name.
 func identifies(field string) bool {

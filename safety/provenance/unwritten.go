@@ -19,7 +19,7 @@ func (r *Record) Says(call agent.ToolCall, spec agent.ToolSpec) (bool, error) {
 
 // Unwritten reports whether an argument that does not direct the effect says something that
 // the user did not write, after somebody else has spoken: a word of four letters or more, a
-// number, or a day. Whose words they are instead cannot be known, as a model that follows
+// number, or a day. Words that only hold others together do not count. Whose words they are instead cannot be known, as a model that follows
 // an untrusted text may put it in words of its own. A time of day, which is worked out from
 // others, and how many results are wanted do not count.
 func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, error) {
@@ -56,7 +56,7 @@ func (r *Record) written(l leaf, arg string) bool {
 		return r.userNamed(l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return named(t.raw, d) || day(t.normal(), d) })
 	}
 	for _, w := range strings.Fields(Normal(l.value)) {
-		if w = strings.Trim(w, trimmed); len(w) < telltale || clock(w) || r.userWrote(w) {
+		if w = strings.Trim(w, trimmed); len(w) < telltale || filler[w] || clock(w) || r.userWrote(w) {
 			continue
 		}
 		// Parts of a compound, such as check-up.
@@ -67,6 +67,10 @@ func (r *Record) written(l leaf, arg string) bool {
 	}
 	return true
 }
+
+// filler are words that hold others together and say nothing themselves.
+var filler = set("about also been could dear each from have hello here into just more only please regards shall should some such than " +
+	"thank thanks that their them then there these they this those upon very were what when which will with would your yours")
 
 // clock knows a time of day.
 func clock(w string) bool {

@@ -22,6 +22,7 @@ func TestUnwritten(t *testing.T) {
 	}{
 		{"TheUsersWords", `{"place":"Old Mill","note":"A quiet corner!"}`, false, false},
 		{"TheUsersWordsInAnotherOrder", `{"note":"corner, quiet"}`, false, false},
+		{"TheUsersWordsHeldTogether", `{"note":"Please: a quiet corner for them, thanks"}`, false, false},
 		{"OtherWords", `{"note":"cancelled, sorry"}`, false, true},
 		{"OtherWordsBeforeAnybodySpoke", `{"note":"cancelled, sorry"}`, true, false},
 		{"OneOtherWord", `{"note":"a quiet corner for idiots"}`, false, true},
