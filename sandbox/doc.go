@@ -9,7 +9,8 @@
 //   - No process starts outside a cell, and there is no switch that skips one.
 //
 //   - Any layer that cannot be built refuses the call; nothing is retried with
-//     less protection. Which optional layers this machine lacks, [New] finds out
+//     less protection. Where a cell can have no proc, [Reduced] is left, if the
+//     configuration allows it; every record says so. Which optional layers this machine lacks, [New] finds out
 //     once, and every record says it.
 //
 //   - The [Recorder] is asked before the stage learns the plan and again before
