@@ -70,6 +70,7 @@ func logList(c *cli.Context, t *terminal) error {
 		}
 		return nil
 	}
+	digits, task := listColumns(widthOf(t.out.w))
 	w := tabwriter.NewWriter(t.out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "RUN\tBEGAN\tEVENTS\tSTATE\tTASK\n")
 	for _, r := range runs {
@@ -77,9 +78,27 @@ func logList(c *cli.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", r.ID, r.At.Local().Format(time.DateTime), r.Events, state, inertLine(r.Prompt, 60))
+		fmt.Fprintf(w, "%.*s\t%s\t%d\t%s\t%s\n", digits, r.ID, r.At.Local().Format(time.DateTime), r.Events, state, task(r.Prompt))
 	}
 	return w.Flush()
+}
+
+// listColumns is how many digits of a run's identifier a list shows, and how it shows the
+// task. On a narrow terminal that is the beginning of both: a beginning names a run too.
+func listColumns(width int) (digits int, task func(string) string) {
+	const whole, others = 32, len("2006-01-02 15:04:05  EVENTS  suspended  ") + 2
+	if width == 0 || width >= whole+others+60 {
+		return whole, func(s string) string { return inertLine(s, 60) }
+	}
+	digits = whole / 2
+	room := max(width-digits-others, 10)
+	return digits, func(s string) string {
+		r := []rune(inertLine(s, 400))
+		if len(r) > room {
+			r = append(r[:room-1], '…')
+		}
+		return string(r)
+	}
 }
 
 // stateOf is the word for how a run stands: how it ended, or why it does not go on. One

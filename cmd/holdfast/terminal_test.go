@@ -110,3 +110,25 @@ func TestQuestionFitsTheTerminal(t *testing.T) {
 		t.Errorf("the end of the call is not shown:\n%s", screen)
 	}
 }
+
+// TestListFitsTheTerminal lists a run on terminals of several widths, and where there is none.
+func TestListFitsTheTerminal(t *testing.T) {
+	const prompt = "find the line about parking in visitors.txt and tell me who wrote it, and when"
+	for width, want := range map[int]struct {
+		digits int
+		task   string
+	}{
+		0:   {32, "find the line about parking in visitors.txt and tell me who … (18 characters more)"},
+		200: {32, "find the line about parking in visitors.txt and tell me who … (18 characters more)"},
+		80:  {16, "find the line about p…"},
+		40:  {16, "find the …"},
+	} {
+		digits, task := listColumns(width)
+		if got := task(prompt); digits != want.digits || got != want.task {
+			t.Errorf("on %d columns %d digits, %q", width, digits, got)
+		}
+		if got := task("ls"); got != "ls" {
+			t.Errorf("a short task is shown as %q", got)
+		}
+	}
+}
