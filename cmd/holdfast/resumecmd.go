@@ -93,9 +93,10 @@ func resumeRun(c *cli.Context, t *terminal) error {
 		tellUnknown(t, past)
 	}
 	cfg := k.config(c, t)
-	cfg.Recorder, cfg.Observe = rec, observer(c, t, rec.ID())
+	seen := &observed{show: observer(c, t, rec.ID())}
+	cfg.Recorder, cfg.Observe = rec, seen.see
 	out, err := loop.Resume(c.Context, cfg, k.model.used, past)
-	return conclude(c, t, k.ledger, rec.ID(), out, changed(err))
+	return conclude(c, t, k.ledger, rec.ID(), out, seen, changed(err))
 }
 
 // copied knows a message that a run took over from the one it branched off.
@@ -254,12 +255,13 @@ func branchOff(c *cli.Context, t *terminal, s ledger.Summary, past []agent.Event
 	if old, ok := past[0].Body.(*agent.RunStart); ok && !c.IsSet("seed") {
 		cfg.Seed = old.Seed
 	}
-	cfg.Recorder, cfg.Observe = rec, observer(c, t, rec.ID())
+	seen := &observed{show: observer(c, t, rec.ID())}
+	cfg.Recorder, cfg.Observe = rec, seen.see
 	out, err := loop.Branch(c.Context, cfg, loop.Task{Model: k.model.used, Start: k.start(c)}, past, at)
 	if errors.Is(err, loop.ErrPast) {
 		return changed(err)
 	}
-	return conclude(c, t, k.ledger, rec.ID(), out, err)
+	return conclude(c, t, k.ledger, rec.ID(), out, seen, err)
 }
 
 // branchPoint is the last event that the new run builds on.

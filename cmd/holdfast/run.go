@@ -59,9 +59,26 @@ func runTask(c *cli.Context, t *terminal) error {
 	defer rec.Close()
 
 	cfg := k.config(c, t)
-	cfg.Recorder, cfg.Observe = rec, observer(c, t, rec.ID())
+	seen := &observed{show: observer(c, t, rec.ID())}
+	cfg.Recorder, cfg.Observe = rec, seen.see
 	out, err := loop.Run(c.Context, cfg, loop.Task{Prompt: prompt, Data: data, Model: k.model.used, Start: k.start(c)})
-	return conclude(c, t, k.ledger, rec.ID(), out, err)
+	return conclude(c, t, k.ledger, rec.ID(), out, seen, err)
+}
+
+// observed counts what its summary says of a run beside its outcome, and shows the run.
+type observed struct {
+	show   func(agent.Event) // nil shows nothing
+	failed int               // calls that were allowed and did not end well
+}
+
+// see takes one event. It is a loop.Config.Observe.
+func (o *observed) see(e agent.Event) {
+	if b, ok := e.Body.(*agent.CallEnd); ok && b.Status != agent.CallOK && b.Status != agent.CallDenied {
+		o.failed++
+	}
+	if o.show != nil {
+		o.show(e)
+	}
 }
 
 // observer shows a run while it goes on: as JSON lines, as progress, or not at all.
@@ -83,12 +100,12 @@ func observer(c *cli.Context, t *terminal, runID string) func(agent.Event) {
 }
 
 // conclude prints the answer and where the record is, and maps the ending to an error.
-func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out loop.Outcome, err error) error {
+func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out loop.Outcome, seen *observed, err error) error {
 	if out.Answer != "" && !c.Bool("json") {
 		fmt.Fprintln(t.out, inert(out.Answer))
 	}
 	if !c.Bool("quiet") && !c.Bool("json") {
-		t.printf("%s\n", t.style(styleDim, summary(out, runID, l.Path())))
+		t.printf("%s\n", t.style(styleDim, summary(out, seen.failed, runID, l.Path())))
 	}
 	if c.String("sign-key") != "" {
 		if _, serr := signLedger(c, l); serr != nil {
@@ -111,8 +128,12 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 	return nil
 }
 
-func summary(o loop.Outcome, runID, path string) string {
-	s := fmt.Sprintf("%s: %s, %s, %s", o.Status, count(o.Steps, "step"), count(o.Calls, "call"), count(o.Denials, "denial"))
+func summary(o loop.Outcome, failed int, runID, path string) string {
+	calls := count(o.Calls, "call")
+	if failed > 0 { // whatever the answer says
+		calls += fmt.Sprintf(" of which %d failed", failed)
+	}
+	s := fmt.Sprintf("%s: %s, %s, %s", o.Status, count(o.Steps, "step"), calls, count(o.Denials, "denial"))
 	if o.Limit != "" {
 		s += ", limit on " + o.Limit
 	}
