@@ -12,8 +12,11 @@ import (
 
 var errTrees = errors.New("what it says of folders is not what it says of the files in them")
 
-// maxTrees bounds the folders of an index.
-const maxTrees = 1 << 20
+// Bounds of the folders of an index: all of them, and in one another.
+const (
+	maxTrees     = 1 << 20
+	maxTreeDepth = 256
+)
 
 // checkTrees compares the extension "TREE", in which git keeps the name of each
 // folder's tree object, with the entries. Git believes it: where it has the name
@@ -52,7 +55,7 @@ type gitTree struct {
 // below prefix, or more.
 func (r *treeReader) folder(entries []indexEntry, prefix string, depth int) (gitTree, error) {
 	t, err := r.head()
-	if r.left--; err != nil || r.left < 0 || depth > maxNest || (t.name == "") != (depth == 0) {
+	if r.left--; err != nil || r.left < 0 || depth > maxTreeDepth || (t.name == "") != (depth == 0) {
 		return t, errTrees
 	}
 	if depth > 0 {
