@@ -18,17 +18,17 @@ func Table(splits []SplitReport) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "in the real loop")
-	noCalls := ""
+	var noCalls []string
 	for _, s := range splits {
 		fmt.Fprintf(w, "\t%s (%d tasks)", s.Name, len(s.Rows))
 		if !s.Calls {
-			noCalls += " " + s.Name
+			noCalls = append(noCalls, s.Name)
 		}
 	}
 	fmt.Fprintln(w)
 	for i, name := range measures {
 		fmt.Fprint(w, name)
-		if name == CallExact && noCalls != "" {
+		if name == CallExact && noCalls != nil {
 			fmt.Fprint(w, " *")
 		}
 		for _, s := range splits {
@@ -37,8 +37,8 @@ func Table(splits []SplitReport) string {
 		fmt.Fprintln(w)
 	}
 	w.Flush()
-	if noCalls != "" {
-		fmt.Fprintf(&b, "* the tasks of%s name no calls: there it is whether files and status ended as they must\n", noCalls)
+	if noCalls != nil {
+		fmt.Fprintf(&b, "* where tasks name no calls (%s) it is whether files and status ended as they must\n", strings.Join(noCalls, "; "))
 	}
 	return b.String()
 }

@@ -15,7 +15,8 @@
 //
 // The workspace is not transactional yet, so that a call of a tool that writes counts as
 // a write only if it loses nothing; all else it may do to what exists always asks
-// (decision 0005). What a call is aimed at is the user's only to the byte.
+// (decision 0005). What a call is aimed at is the user's only to the byte. Once somebody else
+// has spoken, nothing leaves unseen but the user's words (decision 0080).
 //
 // A tool response is labelled as a whole. A malicious one is labelled again piece by
 // piece, the malicious pieces are held back, and what is left is labelled once more; if

@@ -66,7 +66,7 @@ const (
 	Uncovered    Questions = 1 << iota // the request does not cover the tool
 	Unnamed                            // the user did not name what the effect is aimed at
 	Irreversible                       // it cannot be undone
-	Borrowed                           // text of a tool response leaves the machine
+	Borrowed                           // text that the user did not write leaves the machine after a tool response was read
 	Private                            // private data goes where the user did not say
 )
 

@@ -2,6 +2,7 @@ package shell
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -26,6 +27,20 @@ var byName = turned(map[string]string{
 	Rights:  "sudo su doas chmod chown chgrp setfacl passwd useradd usermod visudo pkexec",
 	Machine: "kill killall pkill reboot shutdown halt poweroff mount umount crontab at systemctl service insmod modprobe sysctl",
 })
+
+// running are options whose value is run, or says what is, whatever program has them; a
+// word behind a plus sign is one in editors.
+var running = regexp.MustCompile(`^-(c|ex|exec|execdir|ok|okdir)$` +
+	`|^--?[a-z-]*(exec|command|cmd|eval|script|program|shell|pager|editor|hook|rsh|action|plugin|config)|^\+[^0-9]`)
+
+// counting are programs whose option -c takes or says something plain.
+var counting = turned(map[string]string{"counts": "grep egrep fgrep head tail wc cut sort uniq stat gzip cksum"})
+
+// steering are variables by which a program is made to run or load something else.
+var steering = regexp.MustCompile(`^(PATH|IFS|ENV|SHELL|(BASH|LD|DYLD|GIT|PYTHON|PERL|RUBY|NODE|JAVA|LESS|MAN)[A-Z0-9_]*|[A-Z0-9_]*(PAGER|EDITOR|VISUAL|BROWSER|PRELOAD|OPTIONS))$`)
+
+// sedRuns knows commands of sed that run a text or write a file.
+var sedRuns = regexp.MustCompile(`(^|[;{}0-9$/,!\s])[ewW](\s|$|;|})|/[a-zA-Z0-9]*[ew][a-zA-Z0-9]*(\s|;|$)`)
 
 // turned maps each name of a list to what the list stands for.
 func turned(lists map[string]string) map[string]string {
@@ -58,7 +73,7 @@ func Dangers(line string) []string {
 		if len(c.Words) > 0 && c.Name == "" || c.Nested {
 			add(Hidden)
 		}
-		if strings.Contains(c.Name, "/") {
+		if strings.Contains(c.Name, "/") || runsWords(c) || slices.ContainsFunc(c.Sets, steering.MatchString) {
 			add(Runs)
 		}
 		if base := path.Base(c.Name); base == "find" && slices.ContainsFunc(c.Words, func(w string) bool {
@@ -79,4 +94,23 @@ func Dangers(line string) []string {
 		}
 	}
 	return out
+}
+
+// runsWords reports whether a word of a command is run, or says what is.
+func runsWords(c Command) bool {
+	name := path.Base(c.Name)
+	script := name == "sed" // the next word that is no option is its program
+	for _, w := range c.Words {
+		option, _, _ := strings.Cut(w, "=")
+		switch {
+		case running.MatchString(option) && counting[name] == "":
+			return true
+		case script && !strings.HasPrefix(w, "-"):
+			if sedRuns.MatchString(w) {
+				return true
+			}
+			script = false
+		}
+	}
+	return false
 }

@@ -23,6 +23,7 @@ type Command struct {
 	Plain  bool     // name and words are all literal, without patterns
 	Writes []string // files that output is redirected to
 	Reads  []string // files that input comes from
+	Sets   []string // variables that are set for it, or for all that follow where it has no name
 	Nested bool     // inside a substitution, a function or the background
 	Piped  bool     // its input comes from the command before it
 }
@@ -142,6 +143,11 @@ func (r *reader) simple(c *syntax.CallExpr, redirs []*syntax.Redirect, nested, p
 			out.Writes = append(out.Writes, s)
 		}
 		out.Plain = out.Plain && plain
+	}
+	for _, a := range c.Assigns {
+		if a.Name != nil {
+			out.Sets = append(out.Sets, a.Name.Value)
+		}
 	}
 	r.out = append(r.out, out)
 	for _, a := range c.Assigns {

@@ -101,9 +101,25 @@ func TestDangers(t *testing.T) {
 		"sudo rm x":            {shell.Rights},
 		"find . -exec rm {} ;": {shell.Runs},
 		"find . -delete":       {shell.Removes},
-		"git push":             {shell.Network},
-		"if":                   {shell.Unparsed},
-		"kill 1; chmod 777 a":  {shell.Machine, shell.Rights},
+
+		"git -c core.pager=x log":             {shell.Runs},
+		"git --config-env=a=b log":            {shell.Runs},
+		"vim -c '!id' x":                      {shell.Runs},
+		"vim '+!id' x":                        {shell.Runs},
+		"tar xf a --to-command=./x":           {shell.Runs},
+		"tar cf a --checkpoint-action exec=x": {shell.Runs},
+		"PAGER=./x man ls":                    {shell.Runs},
+		"LD_PRELOAD=./x.so ls":                {shell.Runs},
+		"LANG=C ls":                           nil,
+		"sed e x":                             {shell.Runs},
+		"sed 's/a/b/e' x":                     {shell.Runs},
+		"sed -n '1e id' x":                    {shell.Runs},
+		"sed 's/new/we/g' dir/new":            nil,
+		"sed -n '2,5p' x":                     nil,
+		"head -c 10 x; grep -c y x; wc -c x":  nil,
+		"git push":                            {shell.Network},
+		"if":                                  {shell.Unparsed},
+		"kill 1; chmod 777 a":                 {shell.Machine, shell.Rights},
 	} {
 		if got := shell.Dangers(line); !slices.Equal(got, want) {
 			t.Errorf("%q: %q, want %q", line, got, want)
