@@ -21,22 +21,7 @@ func (m *Memo) normal(s string) string {
 	if m == nil {
 		return Normal(s)
 	}
-	m.mu.Lock()
-	f, ok := m.forms[s]
-	m.mu.Unlock()
-	if ok {
-		return f
-	}
-	f = Normal(s) // outside the lock: two runs may both do it
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	size := len(s) + len(f)
-	m.room(size)
-	if _, ok := m.forms[s]; !ok && size <= memoBytes {
-		m.forms[s] = f
-		m.bytes += size
-	}
-	return f
+	return m.kept(s, Normal, func() map[string]string { return m.forms })
 }
 
 // coded is what the codes in a text stand for, in normal form behind a blank.
@@ -44,18 +29,24 @@ func (m *Memo) coded(s string) string {
 	if m == nil {
 		return uncoded(s)
 	}
+	return m.kept(s, uncoded, func() map[string]string { return m.codes })
+}
+
+// kept is what work makes of a text, from the map that in returns where it is there.
+func (m *Memo) kept(s string, work func(string) string, in func() map[string]string) string {
 	m.mu.Lock()
-	f, ok := m.codes[s]
+	f, ok := in()[s]
 	m.mu.Unlock()
 	if ok {
 		return f
 	}
-	f = uncoded(s)
+	f = work(s) // outside the lock: two runs may both do it
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if size := len(s) + len(f); size <= memoBytes {
-		m.room(size)
-		m.codes[s] = f
+	size := len(s) + len(f)
+	m.room(size)
+	if _, ok := in()[s]; !ok && size <= memoBytes {
+		in()[s] = f
 		m.bytes += size
 	}
 	return f
