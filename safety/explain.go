@@ -30,6 +30,7 @@ var ungated = map[string]string{
 	"operator":                               "the operator gave the command",
 	"verifier":                               "the operator gave the command that verifies",
 	"eval without guard, effects noted only": "the guard was off, and no effect was carried out",
+	"eval without guard, tools are recordings": "the guard was off, and its tools were recordings",
 }
 
 // Checker reports whether a call fits the declaration of its tool.

@@ -229,7 +229,7 @@ func TestRulesLowerTheGatesVerdict(t *testing.T) {
 // TestExplainOfUngatedRuns explains what the operator ran himself, and nothing else that
 // has no votes.
 func TestExplainOfUngatedRuns(t *testing.T) {
-	for name, want := range map[string]bool{"operator": true, "holdfast": false} {
+	for name, want := range map[string]bool{"operator": true, "eval without guard, tools are recordings": true, "holdfast": false} {
 		events := eventful(t, nil, agent.ChoiceOnce)
 		for i, e := range events {
 			switch b := e.Body.(type) {
