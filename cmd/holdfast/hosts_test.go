@@ -13,7 +13,6 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/agenttest"
 	"github.com/holdfast-run/holdfast/runtime/loop"
-	"github.com/holdfast-run/holdfast/runtime/replay"
 	"github.com/holdfast-run/holdfast/safety"
 	"github.com/holdfast-run/holdfast/safety/policy"
 	"github.com/holdfast-run/holdfast/sandbox"
@@ -150,18 +149,7 @@ func TestCallReachesWhatAPersonSaw(t *testing.T) {
 		t.Errorf("the record says %q, want %q", lines, want)
 	}
 	var out bytes.Buffer
-	player, err := replay.Open(rec, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	judge, err := (&repeater{}).gate(player)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rep, err := player.Run(t.Context(), replay.Decisions, nil, judge)
-	if err != nil || rep.First != nil || rep.Decisions < 2 {
-		t.Errorf("decided again: %+v, %v", rep, err)
-	}
+	decidedAgain(t, rec, 2)
 	verdicts, err := safety.Recall(func(yield func(agent.Event, error) bool) {
 		for _, e := range rec {
 			if !yield(e, nil) {

@@ -100,10 +100,9 @@ func (p *Player) Exists(string) bool {
 	return voted(p.current, "effect.irreversible") || p.current.Effect == agent.Irreversible
 }
 
-// Undoable says what the judge must have held of the tool of that call.
-func (p *Player) Undoable(agent.ToolSpec) bool {
-	return p.current != nil && p.current.Effect == agent.Write
-}
+// Undoable says what the judge must have held of the tool of that call, of one with hosts or
+// of an old record as well: only what loses something is irreversible.
+func (p *Player) Undoable(agent.ToolSpec) bool { return !p.Exists("") }
 
 func voted(v *agent.Judged, rule string) bool {
 	for _, k := range v.Votes {
