@@ -22,6 +22,17 @@ func own(lines ...string) []byte {
 	return []byte("version: 1\ntools:\n    - name: probe\n      description: Try it.\n      " + strings.Join(lines, "\n      ") + "\n")
 }
 
+// TestTextsForCurl lets values stand where curl takes them for nothing but a text, and files
+// where the judge knows them to be paths.
+func TestTextsForCurl(t *testing.T) {
+	for _, run := range []string{`[curl, --data-raw, "{a}"]`, `[curl, --form-string, "x={a}"]`, `[curl, -F, "x=it is {a}"]`, `[curl, -H, "X-Note: {a}"]`,
+		`[curl, -s, --data-urlencode, "x={a}"]`, `[cut, -d, "{a}"]`} {
+		commands(t, own("run: "+run, "effect: read", "args: [{name: a}]"))
+	}
+	commands(t, own(`run: [curl, -F, "x=@{a}"]`, "effect: read", "args: [{name: a, role: path}]"))
+	commands(t, own(`run: [curl, -d, "{a}"]`, "effect: read", "args: [{name: a, type: integer}]"))
+}
+
 func commands(t *testing.T, text []byte) []tools.Command {
 	t.Helper()
 	list, err := tools.ParseCommands(text)
@@ -64,6 +75,10 @@ func TestParseCommandsRefuses(t *testing.T) {
 		"OddName":              {[]byte("version: 1\ntools: [{name: A b, description: x, run: [wc], effect: read}]"), "small letters"},
 		"NoEffect":             {own("run: [wc]"), `effect "" is not one of`},
 		"Outward":              {own("run: [wc]", "effect: outward"), "can have no other"},
+		"FileOfCurl":           {own(`run: [curl, -sd, "{a}"]`, "effect: read", "args: [{name: a}]"), "--data-raw"},
+		"FileInAFormOfCurl":    {own(`run: [timeout, "5", /usr/bin/curl, -F, "x={a}"]`, "effect: read", "args: [{name: a}]"), "--form-string"},
+		"FileInAHeaderOfCurl":  {own(`run: [curl, "-H{a}"]`, "effect: read", "args: [{name: a}]"), "name a file for curl"},
+		"FileInEncodedData":    {own(`run: [curl, --data-urlencode, "x{a}"]`, "effect: read", "args: [{name: a}]"), "name a file for curl"},
 		"UnknownRole":          {own(`run: [wc, "{a}"]`, "effect: read", "args: [{name: a, role: odd}]"), `role "odd"`},
 		"UnknownType":          {own(`run: [wc, "{a}"]`, "effect: read", "args: [{name: a, type: list}]"), `type "list"`},
 		"UnknownSlot":          {own(`run: [wc, "{a}"]`, "effect: read"), "{a} names no argument"},

@@ -199,6 +199,9 @@ func (e commandEntry) private(effect agent.Effect) error {
 	if len(e.Secrets) > 0 && e.Trusted {
 		errs = append(errs, errors.New("trusted: a tool with secrets cannot be"))
 	}
+	if len(e.Secrets) > 0 && len(e.Run) > 0 && ownProgram(e.Run) {
+		errs = append(errs, errors.New("secrets: the program lies in the workspace, where whoever writes there can change it"))
+	}
 	return errors.Join(errs...)
 }
 
@@ -316,9 +319,10 @@ func (c *Command) program(args []argumentEntry) error {
 		return errors.New("run names no program")
 	}
 	var errs []error
-	role := map[string]string{}
+	role, named := map[string]string{}, map[string]bool{}
 	for _, a := range args {
 		role[a.Name] = a.Role
+		named[a.Name] = a.Role == string(agent.RolePath) || a.Type != "" && a.Type != "string" || len(a.Enum) > 0
 	}
 	used := map[string]bool{}
 	for i, template := range append(slices.Clone(c.Argv), c.Stdin) {
@@ -335,6 +339,8 @@ func (c *Command) program(args []argumentEntry) error {
 				errs = append(errs, errors.New("the program itself cannot come from an argument"))
 			case c.code(i) && (role[name] != string(agent.RoleCommand) || template != "{"+name+"}"):
 				errs = append(errs, fmt.Errorf("{%s} would be part of a program text: give it as an argument of its own, or the whole text as one argument of role command", name))
+			case !named[name] && c.namesFile(i):
+				errs = append(errs, fmt.Errorf("{%s} could name a file for curl to send: give it behind --data-raw or --form-string, or with role path", name))
 			}
 		}
 	}

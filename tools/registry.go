@@ -96,8 +96,8 @@ func New(c Config) (*Registry, error) {
 		if len(k.Argv) == 0 {
 			return nil, fmt.Errorf("open tools: %s runs nothing", clip(k.Spec.Name, 64))
 		}
-		if k.Spec.Trusted && slices.ContainsFunc(k.Argv, func(a string) bool { return liesIn(a, dir) }) {
-			return nil, fmt.Errorf("open tools: %s is trusted, and its program lies in the workspace, where whoever writes there can change it", clip(k.Spec.Name, 64))
+		if (k.Spec.Trusted || len(k.Secrets) > 0) && slices.ContainsFunc(k.Argv, func(a string) bool { return liesIn(a, dir) }) {
+			return nil, fmt.Errorf("open tools: %s is trusted or given secrets, and its program lies in the workspace, where whoever writes there can change it", clip(k.Spec.Name, 64))
 		}
 		if err := r.add(k.Spec, &k); err != nil {
 			return nil, err

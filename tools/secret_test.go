@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -147,9 +149,20 @@ func TestSecretsAreGivenToWhoDeclaresThem(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "post"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	inside := declared[0]
+	inside.Argv = []string{filepath.Join(dir, "post")}
+	_, err := tools.New(tools.Config{Runner: p, Workspace: dir, Commands: []tools.Command{inside}, Secrets: []tools.Secret{{Name: "api.token", Value: []byte(token)}}})
+	if err == nil || !strings.Contains(err.Error(), "lies in the workspace") {
+		t.Errorf("a program that tools can change: %v", err)
+	}
 	for want, text := range map[string][]byte{
 		"sensitive_read at least": own("run: [wc]", "effect: read", "secrets: [a]"),
 		"trusted":                 own("run: [wc]", "effect: sensitive_read", "trusted: true", "secrets: [a]"),
+		"lies in the workspace":   own("run: [sh, post.sh]", "effect: sensitive_read", "secrets: [a]"),
 		"stands twice":            own("run: [wc]", "effect: sensitive_read", "secrets: [a, a]"),
 		"small letters":           own("run: [wc]", "effect: sensitive_read", "secrets: [A]"),
 	} {
