@@ -1,12 +1,12 @@
 package tools
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"net/url"
 	"regexp"
 	"slices"
@@ -74,8 +74,8 @@ func newMask(list []Secret) (mask, error) {
 			return m, fmt.Errorf("%w: the name %q is not small letters, digits and . _ -", ErrSecret, clip(s.Name, 64))
 		case slices.ContainsFunc(list[:i], func(o Secret) bool { return o.Name == s.Name }):
 			return m, fmt.Errorf("%w: %s is given twice", ErrSecret, s.Name)
-		case len(bytes.TrimSpace(s.Value)) < minSecret || len(s.Value) > 64<<10:
-			return m, fmt.Errorf("%w: %s is shorter than %d bytes, or longer than 64 KiB", ErrSecret, s.Name, minSecret)
+		case len(squeezed(string(s.Value))) < minSecret || len(s.Value) > 64<<10:
+			return m, fmt.Errorf("%w: %s is shorter than %d bytes without white space, or longer than 64 KiB", ErrSecret, s.Name, minSecret)
 		}
 		for _, t := range formsOf(s.Value) {
 			m.forms = append(m.forms, form{t, "[secret " + s.Name + "]"})
@@ -85,29 +85,70 @@ func newMask(list []Secret) (mask, error) {
 	return m, nil
 }
 
-// formsOf are the texts that give a secret away: all of it, and each longer line of one that
-// has several, as they are, as JSON, percent-encoded, in hexadecimal digits, and within
-// base64 at any place.
+// formsOf are the texts that give a secret away: all of it, and each longer line and word of
+// one that has several, as they are, as JSON and HTML, percent-encoded, in hexadecimal digits,
+// and within base64 at any place. They are without white space, by which programs break lines.
 func formsOf(value []byte) []string {
 	whole := strings.TrimSpace(string(value))
-	parts := []string{whole}
-	for _, l := range strings.Split(whole, "\n") {
-		if l = strings.TrimSpace(l); len(l) >= 16 && l != whole {
-			parts = append(parts, l)
-		}
-	}
 	var out []string
-	for _, p := range parts {
-		quoted, _ := json.Marshal(p) // a text always encodes
+	for _, p := range append(partsOf(whole), whole) {
 		h := hex.EncodeToString([]byte(p))
-		out = append(out, p, string(quoted[1:len(quoted)-1]), url.QueryEscape(p), url.PathEscape(p), h, strings.ToUpper(h))
+		out = append(out, p, html.EscapeString(p), url.QueryEscape(p), url.PathEscape(p), h, strings.ToUpper(h))
+		for _, escape := range []bool{true, false} {
+			q := quoted(p, escape)
+			out = append(out, q, strings.ReplaceAll(q, "/", `\/`))
+		}
 		for shift := range 3 {
 			out = append(out, within64(p, shift, base64.RawStdEncoding), within64(p, shift, base64.RawURLEncoding))
 		}
 	}
+	for i, s := range out {
+		out[i] = squeezed(s)
+	}
 	slices.Sort(out)
 	return slices.DeleteFunc(slices.Compact(out), func(s string) bool { return len(s) < minSecret })
 }
+
+const (
+	minPart  = 16  // bytes of a line or word that is searched for by itself
+	maxWords = 128 // of one secret
+)
+
+// partsOf are the longer lines of a secret, and its longer words: a key among settings, as
+// files of credentials have it, is put out without them.
+func partsOf(whole string) []string {
+	var out, words []string
+	add := func(to *[]string, s string) {
+		if s = strings.TrimSpace(s); len(s) >= minPart && s != whole && !slices.Contains(*to, s) {
+			*to = append(*to, s)
+		}
+	}
+	text := strings.ReplaceAll(whole, `\n`, "\n") // a key within JSON
+	for l := range strings.SplitSeq(text, "\n") {
+		add(&out, l)
+	}
+	for _, between := range []string{" \t\r\n\"'`,;{}()[]<>", " \t\r\n\"'`,;{}()[]<>=:"} {
+		for w := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune(between, r) }) {
+			add(&words, w)
+		}
+	}
+	return append(out, words[:min(len(words), maxWords)]...)
+}
+
+// quoted is a text as it stands in JSON, with or without what is special to HTML escaped.
+func quoted(s string, escape bool) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(escape)
+	_ = e.Encode(s) // a text always encodes
+	text := strings.TrimSuffix(b.String(), "\n")
+	return text[1 : len(text)-1]
+}
+
+func blank(c byte) bool { return c == ' ' || '\t' <= c && c <= '\r' }
+
+// squeezed is a text without its white space.
+func squeezed(s string) string { return view(s).text }
 
 // within64 is the part of the base64 form of p behind shift other bytes that depends on p
 // alone.
@@ -118,12 +159,58 @@ func within64(p string, shift int, e *base64.Encoding) string {
 	return s[begin:end]
 }
 
-// text replaces every form of a secret.
+// text replaces every form of a secret, white space within it or not.
 func (m mask) text(s string) string {
-	for _, f := range m.forms {
-		s = strings.ReplaceAll(s, f.text, f.word)
+	if len(m.forms) == 0 {
+		return s
 	}
-	return s
+	v := view(s)
+	var found []span
+	for _, f := range m.forms {
+		for i := 0; ; {
+			k := strings.Index(v.text[i:], f.text)
+			if k < 0 {
+				break
+			}
+			found = append(found, span{v.at[i+k], v.at[i+k+len(f.text)-1] + 1, f.word})
+			i += k + len(f.text)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b span) int { return a.begin - b.begin })
+	var out strings.Builder
+	end := 0
+	for _, k := range found {
+		if k.begin >= end {
+			out.WriteString(s[end:k.begin])
+			out.WriteString(k.word)
+		}
+		end = max(end, k.end)
+	}
+	out.WriteString(s[end:])
+	return out.String()
+}
+
+// span is where a secret stands in a text.
+type span struct {
+	begin, end int
+	word       string
+}
+
+// bare is a text without its white space, and where each byte of it stands.
+type bare struct {
+	text string
+	at   []int
+}
+
+func view(s string) bare {
+	b := make([]byte, 0, len(s))
+	at := make([]int, 0, len(s))
+	for i := range len(s) {
+		if !blank(s[i]) {
+			b, at = append(b, s[i]), append(at, i)
+		}
+	}
+	return bare{string(b), at}
 }
 
 // result masks what a tool wrote. Where its middle was left out, a secret may have been cut
@@ -153,10 +240,11 @@ const minCut = 4
 
 // cutEnd removes the beginning of a secret that a text ends with.
 func (m mask) cutEnd(s string) string {
+	v := view(s)
 	for _, f := range m.forms {
-		for n := min(len(f.text), len(s)); n >= minCut; n-- {
-			if strings.HasSuffix(s, f.text[:n]) {
-				return s[:len(s)-n] + f.word
+		for n := min(len(f.text), len(v.text)); n >= minCut; n-- {
+			if strings.HasSuffix(v.text, f.text[:n]) {
+				return s[:v.at[len(v.at)-n]] + f.word
 			}
 		}
 	}
@@ -165,10 +253,11 @@ func (m mask) cutEnd(s string) string {
 
 // cutBegin removes the end of a secret that a text begins with.
 func (m mask) cutBegin(s string) string {
+	v := view(s)
 	for _, f := range m.forms {
-		for n := min(len(f.text), len(s)); n >= minCut; n-- {
-			if strings.HasPrefix(s, f.text[len(f.text)-n:]) {
-				return f.word + s[n:]
+		for n := min(len(f.text), len(v.text)); n >= minCut; n-- {
+			if strings.HasPrefix(v.text, f.text[len(f.text)-n:]) {
+				return f.word + s[v.at[n-1]+1:]
 			}
 		}
 	}

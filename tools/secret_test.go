@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"html"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -34,16 +35,31 @@ func (p *printing) Run(ctx context.Context, s sandbox.Spec, r sandbox.Recorder) 
 
 const token = "s3cret/token+value=&\"x"
 
+const (
+	accessKey = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
+	rawKey    = "\xff\x00\xfe binary\xf0key"
+)
+
 func lending(t *testing.T, res sandbox.Result) (*tools.Registry, *printing) {
 	t.Helper()
 	p := &printing{res: res}
 	reg, err := tools.New(tools.Config{Runner: p, Workspace: t.TempDir(),
 		Commands: commands(t, own("run: [/bin/cat]", "effect: sensitive_read", "secrets: [api.token]")),
-		Secrets:  []tools.Secret{{Name: "api.token", Value: []byte(token + "\n")}, {Name: "other", Value: []byte("line one of the key\nline two of the key\n")}}})
+		Secrets: []tools.Secret{{Name: "api.token", Value: []byte(token + "\n")}, {Name: "other", Value: []byte("line one of the key\nline two of the key\n")},
+			{Name: "settings", Value: []byte("[default]\nkey_id = short\nsecret_key = " + accessKey + "==\n")}, {Name: "raw", Value: []byte(rawKey)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return reg, p
+}
+
+// wrapped is a text broken after every seventh byte.
+func wrapped(s, by string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i += 7 {
+		b.WriteString(s[i:min(i+7, len(s))] + by)
+	}
+	return b.String()
 }
 
 // TestSecretsAreMasked prints a secret in every way a program would: what comes back, and
@@ -66,6 +82,14 @@ func TestSecretsAreMasked(t *testing.T) {
 		"InURLBase64":          base64.URLEncoding.EncodeToString([]byte("user:" + token)),
 		"OneLineOfAnother":     "line two of the key",
 		"WholeOtherInBase64":   b64.EncodeToString([]byte("line one of the key\nline two of the key\n")),
+		"InWrappedBase64":      wrapped(b64.EncodeToString([]byte("user:"+token)), "\n"),
+		"InWrappedHexadecimal": wrapped(hex.EncodeToString([]byte(token)), "\r\n   "),
+		"Wrapped":              wrapped(token, "\n"),
+		"InOthersJSON":         strings.NewReplacer(`"`, `\"`, `/`, `\/`).Replace(token),
+		"InHTML":               html.EscapeString(token),
+		"KeyAmongSettings":     accessKey,
+		"ThatKeyInBase64":      b64.EncodeToString([]byte("x" + accessKey)),
+		"NoText":               rawKey,
 		"AcrossBothParts":      "",
 		"CutInTheMiddle":       "",
 		"InAnAccountOfTheCell": "",
