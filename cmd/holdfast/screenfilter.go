@@ -104,7 +104,7 @@ func (f *screenFilter) escape(c byte) {
 		f.seq, f.state = append(f.seq[:0], c), (*screenFilter).charset
 	case c >= 0x20 && c < 0x30:
 		f.state = (*screenFilter).other
-	case strings.IndexByte("78DEHM=>", c) >= 0:
+	case strings.IndexByte("78DEM=>", c) >= 0:
 		f.out = append(f.out, 0x1b, c)
 	case c == 0x1b:
 		f.state = (*screenFilter).escape
@@ -178,5 +178,8 @@ func passes(params string, final byte) bool {
 	case final == 'h' || final == 'l':
 		return len(list) == 1 && list[0] == "4"
 	}
-	return strings.IndexByte("ABCDEFGHIJKLMPSTXZ`abdefgmrsu@", final) >= 0
+	if final == 'T' && len(list) > 1 { // not scrolling: the mouse
+		return false
+	}
+	return strings.IndexByte("ABCDEFGHIJKLMPSTXZ`abdefmrsu@", final) >= 0
 }

@@ -37,6 +37,8 @@ func TestScreenFilter(t *testing.T) {
 		"Window":           {"\x1b[21t\x1b[8;50;100tx", "x"},
 		"Printer":          {"\x1b[5i\x1b[?5ix", "x"},
 		"Mouse":            {"\x1b[?1000h\x1b[?1006h\x1b[?25;1000hx", "x"},
+		"MouseBySpans":     {"\x1b[1;1;1;1;1Tx\x1b[2T", "x\x1b[2T"},
+		"TabStops":         {"\x1b[3g\x1b[g\x1bHx", "x"},
 		"Keys":             {"\x1b[>4;2m\x1b[>1ux", "x"},
 		"Reset":            {"\x1bc\x1b[!px", "x"},
 		"SelfTest":         {"\x1b#8x", "x"},
@@ -61,7 +63,7 @@ func TestScreenFilter(t *testing.T) {
 }
 
 // safe is all that may reach a terminal.
-var safe = regexp.MustCompile("^(?:[\\x07-\\x0f\\x20-\\x7e\u00a0-\U0010ffff]|\x1b[78DEHM=>]|\x1b[()][AB0]|\x1b\\[[0-9;:]*[A-MPSTXZ`abdefgmrsu@]|\x1b\\[4[hl]|\x1b\\[\\?[0-9;:]*[hlJK])*$")
+var safe = regexp.MustCompile("^(?:[\\x07-\\x0f\\x20-\\x7e\u00a0-\U0010ffff]|\x1b[78DEM=>]|\x1b[()][AB0]|\x1b\\[[0-9;:]*[A-MPSTXZ`abdefmrsu@]|\x1b\\[4[hl]|\x1b\\[\\?[0-9;:]*[hlJK])*$")
 
 func FuzzScreenFilter(f *testing.F) {
 	f.Add([]byte("\x1b[?25;1000h\x1b]52;c;x\x07\x1b[6n"), uint8(1))
