@@ -141,10 +141,46 @@ func TestResumeOnAnotherTerminal(t *testing.T) {
 	if got, stderr := code(t, holdfastProcess(t, data, "run", "--ask", "always", "-C", ws, `write "hello" to out.txt`)); got != exitSuspended {
 		t.Fatalf("exit code %d\n%s", got, stderr)
 	}
-	ours, theirs := openPTY(t)
 	c := holdfastProcess(t, data, "resume", "--last")
 	var answer bytes.Buffer
-	c.Stdin, c.Stderr, c.Stdout = theirs, theirs, &answer
+	c.Stdout = &answer
+	screen, err := atQuestion(t, c, func(keys *os.File) { keys.WriteString("y\n") })
+	if err != nil || !strings.Contains(answer.String(), "out.txt") {
+		t.Fatalf("%v: %q\n%s", err, answer.String(), screen)
+	}
+	if got, err := os.ReadFile(filepath.Join(ws, "out.txt")); err != nil || string(got) != "hello" {
+		t.Errorf("the file holds %q, %v", got, err)
+	}
+}
+
+// TestInterruptAtAQuestion breaks a question off and goes on: it must be put again, and the
+// call it is about carried out.
+func TestInterruptAtAQuestion(t *testing.T) {
+	data, ws := t.TempDir(), t.TempDir()
+	c := holdfastProcess(t, data, "run", "--ask", "always", "-C", ws, `write "hello" to out.txt`)
+	screen, _ := atQuestion(t, c, func(*os.File) { c.Process.Signal(syscall.SIGINT) })
+	if got := c.ProcessState.ExitCode(); got != exitInterrupted || !strings.Contains(screen, "stays open") {
+		t.Fatalf("exit code %d\n%s", got, screen)
+	}
+	if got, err := os.ReadFile(filepath.Join(ws, "out.txt")); err == nil {
+		t.Fatalf("a call that was asked about ran: %q", got)
+	}
+	c = holdfastProcess(t, data, "resume", "--last")
+	screen, err := atQuestion(t, c, func(keys *os.File) { keys.WriteString("y\n") })
+	if err != nil || strings.Count(screen, "Allow?") != 1 {
+		t.Fatalf("%v\n%s", err, screen)
+	}
+	if got, err := os.ReadFile(filepath.Join(ws, "out.txt")); err != nil || string(got) != "hello" {
+		t.Errorf("the file holds %q, %v", got, err)
+	}
+}
+
+// atQuestion runs a command on a terminal of its own and does something once at its first
+// question. It returns what the terminal showed and how the command ended.
+func atQuestion(t *testing.T, c *exec.Cmd, do func(keys *os.File)) (string, error) {
+	t.Helper()
+	ours, theirs := openPTY(t)
+	c.Stdin, c.Stderr = theirs, theirs
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -152,23 +188,16 @@ func TestResumeOnAnotherTerminal(t *testing.T) {
 	timer := time.AfterFunc(2*time.Minute, func() { c.Process.Kill() })
 	defer timer.Stop()
 	var screen strings.Builder
-	typed := false
 	buf := make([]byte, 4096)
-	for {
+	for done := false; ; {
 		n, err := ours.Read(buf)
 		screen.Write(buf[:n])
-		if !typed && strings.Contains(screen.String(), "Allow?") {
-			typed = true
-			ours.WriteString("y\n")
+		if !done && strings.Contains(screen.String(), "Allow?") {
+			done = true
+			do(ours)
 		}
-		if err != nil {
-			break // the other end is closed when the process ends
+		if err != nil { // the other end is closed when the process ends
+			return screen.String(), c.Wait()
 		}
-	}
-	if err := c.Wait(); err != nil || !strings.Contains(answer.String(), "out.txt") {
-		t.Fatalf("%v: %q\n%s", err, answer.String(), screen.String())
-	}
-	if got, err := os.ReadFile(filepath.Join(ws, "out.txt")); err != nil || string(got) != "hello" {
-		t.Errorf("the file holds %q, %v", got, err)
 	}
 }

@@ -116,9 +116,17 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 		return err
 	}
 	if code := statusCode(out.Status); code != exitDone {
+		interrupted := out.Status == agent.StatusSuspended && c.Context.Err() != nil
+		if interrupted {
+			code = exitInterrupted
+		}
 		if out.Status == agent.StatusSuspended && !c.Bool("json") {
-			t.printf("holdfast: the run needs an approval and nobody is there to give it\n"+
-				"  see it with `holdfast approvals ls`, answer it there or with `holdfast resume %s` on a terminal\n", runID)
+			why := "the run needs an approval and nobody is there to give it"
+			if interrupted {
+				why = "interrupted at a question, which stays open"
+			}
+			t.printf("%s\n", t.fit("holdfast: "+why+"\n"+
+				"  see it with `holdfast approvals ls`, answer it there or with `holdfast resume "+runID+"` on a terminal", 2))
 		}
 		if stoppedShort(out.Status) && out.Steps > 0 && !c.Bool("json") && !c.Bool("quiet") {
 			t.printf("%s\n", t.style(styleDim, "go on    holdfast resume "+runID))

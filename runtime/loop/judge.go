@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"errors"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/frame"
@@ -112,7 +113,8 @@ func (r *run) askCall(ctx context.Context, c agent.ToolCall, v agent.Verdict, ve
 	return d, nil
 }
 
-// ask puts one question, recorded before and after. Suspending and stopping end the run.
+// ask puts one question, recorded before and after. Suspending and stopping end the run;
+// an interrupt suspends it, so that it goes on with this question.
 func (r *run) ask(ctx context.Context, body *agent.Asked, q agent.Question, call [32]byte, verdict int64) (agent.Answer, int64, error) {
 	body.Question = questionBlob(q)
 	asked, err := r.record(ctx, agent.Event{Ref: verdict, Call: call, Body: body})
@@ -126,7 +128,10 @@ func (r *run) ask(ctx context.Context, body *agent.Asked, q agent.Question, call
 		return agent.Answer{}, 0, err
 	}
 	a, err := r.Approver.Ask(ctx, q)
-	if ctx.Err() != nil {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled): // not answered and not refused: it stays open
+		return agent.Answer{}, 0, &end{status: agent.StatusSuspended}
+	case ctx.Err() != nil:
 		return agent.Answer{}, 0, ctx.Err()
 	}
 	if err != nil {

@@ -394,3 +394,46 @@ func TestBranch(t *testing.T) {
 		}
 	})
 }
+
+// interrupted is an approver whose n-th question is cut off before it is answered.
+type interrupted struct {
+	*scene
+	at   int
+	stop context.CancelFunc
+}
+
+// Ask implements loop.Approver.
+func (i *interrupted) Ask(ctx context.Context, q agent.Question) (agent.Answer, error) {
+	if i.scene.asked+1 == i.at {
+		i.stop()
+		return agent.Answer{}, ctx.Err()
+	}
+	return i.scene.Ask(ctx, q)
+}
+
+// TestInterruptAtAQuestion wants a question that a person breaks off, about the request, a
+// call or a response, to stay open, and to be put again when the run goes on.
+func TestInterruptAtAQuestion(t *testing.T) {
+	whole := newScene(0)
+	want, err := whole.start()
+	if err != nil || whole.asked != 3 {
+		t.Fatalf("%+v, %v, %d questions", want, err, whole.asked)
+	}
+	for at := 1; at <= whole.asked; at++ {
+		s := newScene(0)
+		ctx, cancel := context.WithCancel(context.Background())
+		c := s.config()
+		c.Approver = &interrupted{s, at, cancel}
+		o, err := loop.Run(ctx, c, loop.Task{Prompt: "do it", Data: "with this"})
+		if _, open := s.rec.Events[len(s.rec.Events)-1].Body.(*agent.Asked); err != nil || o.Status != agent.StatusSuspended || !open {
+			t.Fatalf("interrupted at question %d: %+v, %v, events %v", at, o, err, s.rec.Kinds())
+		}
+		got, err := s.resume()
+		if err != nil || got != want || s.asked != whole.asked || !reflect.DeepEqual(s.effects, whole.effects) {
+			t.Errorf("gone on from question %d: %+v, %v, want %+v; %d questions, effects %v", at, got, err, want, s.asked, s.effects)
+		}
+		if !reflect.DeepEqual(texts(s.last), texts(whole.last)) {
+			t.Errorf("gone on from question %d, the model saw\n%s", at, strings.Join(texts(s.last), "\n"))
+		}
+	}
+}

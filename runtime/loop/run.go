@@ -73,7 +73,8 @@ var ErrRecord = errors.New("record event")
 // Run carries out one task. The Outcome is valid also beside an error. Run returns
 // an error wrapping ErrRecord when the recorder fails, the executor's error when a
 // call could not be attempted as decided, the model's error when it cannot generate;
-// in each case the run has ended. An interrupted ctx gives StatusStopped and no error.
+// in each case the run has ended. An interrupted ctx gives StatusStopped and no error,
+// or StatusSuspended where a question was being put.
 func Run(ctx context.Context, c Config, t Task) (Outcome, error) {
 	r, err := newRun(c)
 	if err != nil {
