@@ -118,6 +118,7 @@ func TestParseCommandsRefuses(t *testing.T) {
 		"ProgramOfXargs":       {own(`run: [/usr/bin/xargs, "-I", "%", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
 		"ProgramOfTar":         {own(`run: [/bin/tar, xf, x, "--to-command={a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
 		"ProgramOfTarApart":    {own(`run: [/bin/tar, xf, x, "--to-command", "{a}"]`, "effect: read", "args: [{name: a}]"), "program text"},
+		"ProgramOfSort":        {own(`run: [/usr/bin/sort, "--compress-program={a}", x]`, "effect: read", "args: [{name: a}]"), "program text"},
 		"AwkFile":              {own(`run: [/usr/bin/awk, "-f", "{a}", x]`, "effect: read", "args: [{name: a}]"), "program text"},
 		"SedScript":            {own(`run: [/bin/sed, "{a}", x]`, "effect: read", "args: [{name: a}]"), "program text"},
 		"Script":               {own(`run: [/bin/sh, "{a}"]`, "effect: read", "args: [{name: a, role: path}]"), "program text"},
@@ -147,7 +148,7 @@ func TestParseCommandsRefuses(t *testing.T) {
 	}
 	for _, run := range []string{`[/bin/sh, -c, "wc \"$1\"", sh, "{a}"]`, `[/usr/bin/python3, "tool.py", "{a}"]`, `[/usr/bin/awk, -f, count.awk, "{a}"]`,
 		`[/bin/grep, "-e", "{a}", "x"]`, `[/bin/sed, "s/x/y/", "{a}"]`, `[/usr/bin/python3, "-u", tool.py, "{a}"]`, `[/usr/bin/find, ., "-name", "{a}"]`,
-		`[/usr/bin/xargs, grep, "{a}"]`, `[/usr/bin/sort, "-t", "{a}", x]`, `[/usr/bin/timeout, "5", wc, "{a}"]`, `[/bin/ls, "-l", "{a}"]`} {
+		`[/usr/bin/xargs, grep, "{a}"]`, `[/usr/bin/sort, "-t", "{a}", x]`, `[/usr/bin/timeout, "5", wc, "{a}"]`, `[/bin/ls, "-l", "{a}"]`, `[/usr/bin/tail, "-n", "+{a}", x]`} {
 		if _, err := tools.ParseCommands(own("run: "+run, "effect: read", "args: [{name: a, optional: "+fmt.Sprint(strings.HasPrefix(run, "[/bin/ls"))+"}]")); err != nil {
 			t.Errorf("%s: %v", run, err)
 		}

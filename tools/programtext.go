@@ -20,7 +20,8 @@ var programFirst = []string{"awk", "gawk", "mawk", "sed", "jq", "env", "xargs", 
 var running = regexp.MustCompile(`^-(c|e|ex|exec|execdir|ok|okdir)$` +
 	`|^--?[a-z-]*(exec|command|cmd|eval|script|program|shell|pager|editor|hook|rsh|action|plugin|config)`)
 
-// harmless are programs whose options -c and -e take plain values.
+// harmless are programs whose options -c and -e take plain values, and to which a plus sign
+// is one of a number.
 var harmless = []string{"grep", "egrep", "fgrep", "head", "tail", "wc", "cut", "sort", "uniq", "stat"}
 
 // code reports whether argument i of the program, or behind the last its input, may be
@@ -50,19 +51,14 @@ func (c *Command) runs(i int) bool {
 	if i == 0 || i >= len(c.Argv) {
 		return false
 	}
-	for _, word := range c.Argv[:i] {
-		if slices.Contains(harmless, path.Base(word)) {
-			return false
-		}
-	}
 	lead, _, _ := strings.Cut(c.Argv[i], "{")
-	if strings.HasPrefix(lead, "+") {
-		return true
-	}
 	if lead == "" {
 		lead = c.Argv[i-1]
 	}
 	name, _, _ := strings.Cut(lead, "=")
+	if name == "-c" || name == "-e" || strings.HasPrefix(c.Argv[i], "+") {
+		return !slices.ContainsFunc(c.Argv[:i], func(word string) bool { return slices.Contains(harmless, path.Base(word)) })
+	}
 	return running.MatchString(name)
 }
 
