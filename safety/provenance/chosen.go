@@ -41,7 +41,7 @@ func (r *Record) theirs(says func(*text) bool) (agent.Origin, bool) {
 	return agent.Origin{}, false
 }
 
-var dated = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(?:[T ].{0,24})?$`)
+var dated = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2}| ?[AaPp][Mm])?)?$`)
 
 // dayOf is the day of a date, or of a date with a time, "" if a value is neither.
 func dayOf(v string) string {

@@ -143,13 +143,19 @@ func telling(v string) bool {
 	return letters && len(v) >= 5 && (strings.ContainsAny(strings.Trim(v, " "), " @") || strings.ContainsAny(v[1:], "0123456789._-"))
 }
 
-// bounds knows arguments that say how much to return, not what.
+// bounds knows arguments of reads that say how much to return, not what: the number of
+// something, but not one that something has.
 func bounds(name string) bool {
-	words := strings.FieldsFunc(strings.ToLower(separated(name)), func(r rune) bool { return !unicode.IsLetter(r) })
-	return slices.ContainsFunc(words, func(w string) bool { return amounts[w] })
+	words := nameWords(name)
+	return slices.ContainsFunc(words, func(w string) bool { return amounts[w] || w == "number" && slices.Contains(words, "of") })
 }
 
-var amounts = set("n limit max maximum count top num number size page pages results")
+var amounts = set("n limit max maximum count top num size page pages results")
+
+// nameWords are the words of an argument's name.
+func nameWords(name string) []string {
+	return strings.FieldsFunc(strings.ToLower(separated(name)), func(r rune) bool { return !unicode.IsLetter(r) })
+}
 
 var month = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}$`)
 

@@ -105,24 +105,27 @@ func bare(s string) string { return strings.Trim(Normal(s), "' ") }
 // named reports whether value stands in text as a whole: not inside a longer word,
 // path, address or URL. It compares bytes. A value without a letter or a digit is
 // never named: dots and slashes stand everywhere.
-func named(text, value string) bool {
+func named(text, value string) bool { return timesNamed(text, value, 1) > 0 }
+
+// timesNamed is how often value stands in text as named says, counted up to enough.
+func timesNamed(text, value string, enough int) (times int) {
 	if !strings.ContainsFunc(value, wordRune) {
-		return false
+		return 0
 	}
 	first, n := utf8.DecodeRuneInString(value)
 	last, _ := utf8.DecodeLastRuneInString(value)
-	for at := 0; at < len(text); {
+	for at := 0; at < len(text) && times < enough; {
 		i := strings.Index(text[at:], value)
 		if i < 0 {
-			return false
+			break
 		}
 		i += at
 		if openBefore(text[:i], first) && openAfter(text[i+len(value):], last) {
-			return true
+			times++
 		}
 		at = i + n
 	}
-	return false
+	return times
 }
 
 // joints tie what stands on both sides of them into one longer name.

@@ -195,20 +195,23 @@ func (r *Record) once(sinks []agent.Sink) {
 			seen[s.Value] = map[string]bool{}
 		}
 		seen[s.Value][arg] = true
-		if n := len(seen[s.Value]); n > 1 && s.Origin.Source == agent.SourceUser && r.times(s.Value) < n {
+		if n := len(seen[s.Value]); n > 1 && s.Origin.Source == agent.SourceUser && r.times(s.Value, n) < n {
 			sinks[i].Origin = agent.Origin{Source: agent.SourceModel}
 		}
 	}
 }
 
-// times is how often a value stands in what the user wrote.
-func (r *Record) times(v string) int {
+// times is how often a value stands in what the user wrote, as a whole, counted in each text
+// up to enough.
+func (r *Record) times(v string, enough int) int {
 	n := 0
 	for _, t := range r.user {
-		n += strings.Count(t.raw, unquoted(v))
+		n += timesNamed(t.raw, unquoted(v), enough)
 	}
 	for _, w := range r.wrote {
-		n += strings.Count(w, v)
+		if w == v {
+			n++
+		}
 	}
 	return n
 }

@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,9 +20,10 @@ func (r *Record) Says(call agent.ToolCall, spec agent.ToolSpec) (bool, error) {
 
 // Unwritten reports whether an argument that does not direct the effect says something that
 // the user did not write, after somebody else has spoken: a word of four letters or more, a
-// number, or a day. Words that only hold others together do not count. Whose words they are instead cannot be known, as a model that follows
-// an untrusted text may put it in words of its own. A time of day, which is worked out from
-// others, and how many results are wanted do not count.
+// number, four digits in whatever pieces, or a day. Words that only hold others together do not count. Whose words they are
+// instead cannot be known, as a model that follows an untrusted text may put it in words of
+// its own. A time of day, which is worked out from others, and how many results are wanted do
+// not count.
 func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, error) {
 	args, err := r.decoded(call)
 	if err != nil {
@@ -50,30 +52,57 @@ func (r *Record) written(l leaf, arg string) bool {
 	case kindSwitch:
 		return true
 	case kindNumber:
-		return bounds(arg) || slices.ContainsFunc(r.user, func(t *text) bool { return sameNumber(t.raw, l.value) })
+		return wanted(arg, l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return sameNumber(t.raw, l.value) })
 	}
 	if d := dayOf(l.value); d != "" {
 		return r.userNamed(l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return named(t.raw, d) || day(t.normal(), d) })
 	}
+	figures := 0 // of numbers too short to say something alone
 	for _, w := range strings.Fields(Normal(l.value)) {
-		if w = strings.Trim(w, trimmed); len(w) < telltale || filler[w] || clock(w) || r.userWrote(w) {
+		if w = strings.Trim(w, trimmed); filler[w] || clock(w) || r.userWrote(w) {
 			continue
 		}
-		// Parts of a compound, such as check-up.
-		parts := plainWords(w)
-		if valueLike(w) || len(parts) < 2 || slices.ContainsFunc(parts, func(p string) bool { return len(p) >= telltale && !r.userWrote(p) }) {
-			return false
+		parts := []string{w}
+		if more := plainWords(w); len(more) > 1 && !valueLike(w) { // a compound, such as check-up
+			parts = slices.DeleteFunc(more, r.userWrote)
+		}
+		for _, p := range parts {
+			if len(p) >= telltale {
+				return false
+			}
+			figures += countDigits(p)
 		}
 	}
-	return true
+	return figures < telltale
+}
+
+func countDigits(s string) (n int) {
+	for i := range len(s) {
+		if '0' <= s[i] && s[i] <= '9' {
+			n++
+		}
+	}
+	return n
 }
 
 // filler are words that hold others together and say nothing themselves.
 var filler = set("about also been could dear each from have hello here into just more only please regards shall should some such than " +
 	"thank thanks that their them then there these they this those upon very were what when which will with would your yours")
 
+var timeOfDay = regexp.MustCompile(`^([01]?[0-9]|2[0-3]):[0-5][0-9]$`)
+
 // clock knows a time of day.
-func clock(w string) bool {
-	h, m, ok := strings.Cut(w, ":")
-	return ok && len(h) <= 2 && len(m) == 2 && digits(h) && digits(m)
+func clock(w string) bool { return timeOfDay.MatchString(w) }
+
+// wanted reports whether a number, by the name of its argument, says how many results are
+// wanted, and no more than a person would look through.
+func wanted(arg, v string) bool {
+	words := nameWords(arg)
+	return digits(v) && len(v) <= 3 && slices.ContainsFunc(words, func(w string) bool { return ofResults[w] }) &&
+		!slices.ContainsFunc(words, func(w string) bool { return !ofResults[w] && !besideResults[w] })
 }
+
+var (
+	ofResults     = set("limit max maximum page pages results top")
+	besideResults = set("count hits items n num number of per rows size")
+)
