@@ -80,6 +80,53 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestLostAnswer gives a run an output that cannot take its answer: that is an error, which
+// says where the answer is.
+func TestLostAnswer(t *testing.T) {
+	ws := workspaceWith(t, map[string]string{"relay.conf": "port: 4711\n"})
+	run := func(t *testing.T, out *os.File) (int, string) {
+		t.Helper()
+		c := holdfastProcess(t, t.TempDir(), "run", "--ask", "never", "-C", ws, "what is the port in relay.conf?")
+		c.Stdout = out
+		return code(t, c)
+	}
+	t.Run("ReaderLeft", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		defer w.Close()
+		got, stderr := run(t, w)
+		if got != exitInternal || !strings.Contains(stderr, "holdfast log show ") {
+			t.Errorf("exit code %d\n%s", got, stderr)
+		}
+		oneClearLine(t, stderr, "broken pipe")
+	})
+	t.Run("Full", func(t *testing.T) {
+		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+		if err != nil {
+			t.Skipf("UNTESTED(no full device: %v)", err)
+		}
+		defer full.Close()
+		got, stderr := run(t, full)
+		if got != exitInternal || !strings.Contains(stderr, "holdfast log show ") {
+			t.Errorf("exit code %d\n%s", got, stderr)
+		}
+		oneClearLine(t, stderr, "no space left")
+	})
+	t.Run("ClosedIsTold", func(t *testing.T) {
+		for how, told := range map[string]bool{">&-": true, ">/dev/null": false} {
+			c := holdfastProcess(t, t.TempDir(), "run", "--ask", "never", "-C", ws, "what is the port in relay.conf?")
+			c.Path, c.Args = "/bin/bash", append([]string{"bash", "-c", `exec -a holdfast "$0" "$@" ` + how, c.Path}, c.Args[1:]...)
+			got, stderr := code(t, c)
+			if got != exitDone || strings.Contains(stderr, "closed, or goes nowhere") != told {
+				t.Errorf("%s: exit code %d\n%s", how, got, stderr)
+			}
+		}
+	})
+}
+
 // TestInterrupt interrupts a run once its first event is on the screen, with a signal that
 // comes many times, as it does where a wrapper sends it to the whole group.
 func TestInterrupt(t *testing.T) {

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
@@ -102,6 +105,7 @@ func observer(c *cli.Context, t *terminal, runID string) func(agent.Event) {
 // conclude prints the answer and where the record is, and maps the ending to an error.
 func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out loop.Outcome, seen *observed, err error) error {
 	if out.Answer != "" && !c.Bool("json") {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a reader that left is told below
 		fmt.Fprintln(t.out, inert(out.Answer))
 	}
 	if !c.Bool("quiet") && !c.Bool("json") {
@@ -133,7 +137,27 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 		}
 		return silent{code}
 	}
+	if t.out.err != nil {
+		return &failure{exitInternal, fmt.Errorf("write output: %w", t.out.err), "the run is done and on record: holdfast log show " + runID}
+	}
+	if isNowhere(t.out.w) && !c.Bool("quiet") {
+		t.note("standard output is closed, or goes nowhere: holdfast log show " + runID + " has the answer")
+	}
 	return nil
+}
+
+// isNowhere reports whether w is a null device that can be read as well. It is what Go puts
+// in the place of a standard output that was closed; a shell's >/dev/null is not. A few
+// programs give such a one on purpose, so that it is no error.
+func isNowhere(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	var st unix.Stat_t
+	how, err := unix.FcntlInt(f.Fd(), unix.F_GETFL, 0)
+	return err == nil && how&unix.O_ACCMODE == unix.O_RDWR && unix.Fstat(int(f.Fd()), &st) == nil &&
+		st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
 func summary(o loop.Outcome, failed int, runID, path string) string {
