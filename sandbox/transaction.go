@@ -139,7 +139,7 @@ func (c Config) undoBytes() int64 {
 }
 
 // stateHint is what helps where no state directory can be used.
-const stateHint = "name a directory of your own in Config.StateDir, or HOLDFAST_STATE_DIR"
+const stateHint = "set HOLDFAST_STATE_DIR to a directory that is yours alone"
 
 // openStores opens the directory of the journals, and those of earlier runs of
 // other environments, and settles what dead processes left in any of them.
