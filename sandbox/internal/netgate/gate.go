@@ -207,7 +207,7 @@ func (g *Gate) answer(b []byte) []byte {
 	case q.class != classIN:
 		return q.answer(codeRefused, netip.Addr{})
 	case !a.IsValid():
-		g.record(Conn{Host: fmt.Sprintf("%.253q", q.asked[:len(q.asked)-4]), Verdict: NoName})
+		g.record(Conn{Host: q.shown(), Verdict: NoName})
 		return q.answer(codeNoName, netip.Addr{})
 	case q.kind != typeA:
 		return q.answer(codeOK, netip.Addr{})

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"strconv"
 )
 
 const (
@@ -19,7 +20,8 @@ const (
 type query struct {
 	id    uint16
 	flags uint16
-	name  string // as asked; "" if it is no host name
+	name  string // in its one form; "" if it is no host name
+	said  string // as it was written, with the dots of one
 	kind  uint16
 	class uint16
 	asked []byte // the question as it was sent, for the answer
@@ -67,10 +69,19 @@ func parseQuery(b []byte) (query, error) {
 		return q, errQuery
 	}
 	q.kind, q.class, q.asked = be.Uint16(b[at:]), be.Uint16(b[at+2:]), b[12:at+4]
-	if h, err := ParseHost(string(name)); err == nil {
+	q.said = string(name)
+	if h, err := ParseHost(q.said); err == nil {
 		q.name = h
 	}
 	return q, nil
+}
+
+// shown is the name as records have it: quoted, unless it is a host name.
+func (q query) shown() string {
+	if q.name != "" {
+		return q.said
+	}
+	return strconv.Quote(q.said)
 }
 
 // answer encodes the answer to q: an address if a is valid.
