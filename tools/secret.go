@@ -86,14 +86,14 @@ func newMask(list []Secret) (mask, error) {
 }
 
 // formsOf are the texts that give a secret away: all of it, and each longer line and word of
-// one that has several, as they are, as JSON and HTML, percent-encoded, in hexadecimal digits,
+// one that has several, as they are, in small letters (as names of hosts are), as JSON and HTML, percent-encoded, in hexadecimal digits,
 // and within base64 at any place. They are without white space, by which programs break lines.
 func formsOf(value []byte) []string {
 	whole := strings.TrimSpace(string(value))
 	var out []string
 	for _, p := range append(partsOf(whole), whole) {
 		h := hex.EncodeToString([]byte(p))
-		out = append(out, p, html.EscapeString(p), url.QueryEscape(p), url.PathEscape(p), h, strings.ToUpper(h))
+		out = append(out, p, strings.ToLower(p), html.EscapeString(p), url.QueryEscape(p), url.PathEscape(p), h, strings.ToUpper(h))
 		for _, escape := range []bool{true, false} {
 			q := quoted(p, escape)
 			out = append(out, q, strings.ReplaceAll(q, "/", `\/`))

@@ -102,7 +102,7 @@ func TestSecretsAreMasked(t *testing.T) {
 			case "CutInTheMiddle":
 				res.Stdout = sandbox.Capture{Head: []byte("<" + token[:9]), Tail: []byte(token[9:] + ">"), Total: 1 << 20}
 			case "InAnAccountOfTheCell":
-				res.Conns = []sandbox.NetConn{{Host: token, Verdict: "net.name"}}
+				res.Conns = []sandbox.NetConn{{Host: token, Verdict: "net.name"}, {Host: strings.ToLower(accessKey) + ".example.com", Verdict: "allowed"}}
 			}
 			reg, p := lending(t, res)
 			c := call("probe", `{}`)
@@ -111,7 +111,7 @@ func TestSecretsAreMasked(t *testing.T) {
 				t.Fatal(err)
 			}
 			for what, s := range map[string]string{"text": o.Text, "account": o.Sandbox.String()} {
-				for _, bad := range []string{token, token[:9], token[9:], "two of the key", text} {
+				for _, bad := range []string{token, token[:9], token[9:], "two of the key", text, strings.ToLower(accessKey)} {
 					if bad != "" && strings.Contains(s, bad) {
 						t.Errorf("the %s holds %q: %s", what, bad, s)
 					}
