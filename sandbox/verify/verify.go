@@ -18,8 +18,11 @@ import (
 )
 
 // Run runs the table with cells of r and returns every outcome. The error is
-// that of ctx, or of a machine on which nothing can be tried.
+// that of ctx, or of a machine on which nothing can be tried. A row that ctx breaks
+// off has no outcome. What earlier runs of this user that were killed left behind is
+// removed first.
 func Run(ctx context.Context, r *sandbox.Runner, o Options) ([]Outcome, error) {
+	sweep()
 	var list []Outcome
 	for _, row := range Rows() {
 		if len(o.Only) > 0 && !contains(o.Only, row.ID) || len(o.Only) == 0 && !o.All && !row.Quick {
@@ -29,6 +32,9 @@ func Run(ctx context.Context, r *sandbox.Runner, o Options) ([]Outcome, error) {
 			return list, err
 		}
 		out := one(ctx, r, o.Image, row)
+		if err := ctx.Err(); err != nil {
+			return list, err
+		}
 		list = append(list, out)
 		if o.Report != nil {
 			o.Report(out)
@@ -57,15 +63,12 @@ func one(ctx context.Context, r *sandbox.Runner, image *sandbox.Image, row Row) 
 		return out
 	}
 	begin := time.Now()
-	dir, err := os.MkdirTemp("", "holdfast-verify-")
-	if err == nil {
-		dir, err = filepath.EvalSymlinks(dir)
-	}
+	dir, remove, err := folder()
 	if err != nil {
 		out.Why = err.Error()
 		return out
 	}
-	defer os.RemoveAll(dir)
+	defer remove()
 	b := &bench{ctx: ctx, runner: r, image: image, id: row.ID, dir: dir, hooks: &hooks{}}
 	err = b.prepare()
 	if err == nil {

@@ -3,11 +3,17 @@
 package verify_test
 
 import (
+	"context"
+	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-run/holdfast/sandbox"
 	"github.com/holdfast-run/holdfast/sandbox/probe"
@@ -91,5 +97,86 @@ func TestTableIsComplete(t *testing.T) {
 	}
 	if len(ids) != want {
 		t.Errorf("%d rows, want %d", len(ids), want)
+	}
+}
+
+// TestLeftBehind wants the next run to remove what a killed one left, and nothing that is
+// in use, too young to tell, or not a directory of its own.
+func TestLeftBehind(t *testing.T) {
+	top := t.TempDir()
+	t.Setenv("TMPDIR", top)
+	old := time.Now().Add(-time.Hour)
+	for _, name := range []string{"holdfast-verify-dead", "holdfast-verify-held", "holdfast-verify-young", "another"} {
+		dir := filepath.Join(top, name)
+		if err := errors.Join(os.MkdirAll(filepath.Join(dir, "work"), 0o755), os.WriteFile(filepath.Join(dir, "work", "mine"), nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if name != "holdfast-verify-young" {
+			if err := os.Chtimes(dir, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.Symlink("another", filepath.Join(top, "holdfast-verify-link")); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.Open(filepath.Join(top, "holdfast-verify-held"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := unix.Flock(int(held.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if _, err := verify.Run(ctx, nil, verify.Options{}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	if want := []string{"another", "holdfast-verify-held", "holdfast-verify-link", "holdfast-verify-young"}; !slices.Equal(names, want) {
+		t.Errorf("left are %v, want %v", names, want)
+	}
+	if _, err := os.Stat(filepath.Join(top, "another", "work", "mine")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestInterrupted breaks a row off: it is no failure of the cell, and leaves nothing.
+func TestInterrupted(t *testing.T) {
+	top := t.TempDir()
+	t.Setenv("TMPDIR", top)
+	r, err := sandbox.New(t.Context(), sandbox.Config{})
+	if err != nil {
+		t.Skipf("UNTESTED(no sandbox here: %v)", err)
+	}
+	defer r.Close()
+	im, err := image()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	made := make(chan struct{})
+	go func() { // ends the run once it has made a directory for its row
+		defer close(made)
+		for ctx.Err() == nil {
+			if list, _ := os.ReadDir(top); len(list) > 0 {
+				end()
+			}
+		}
+	}()
+	list, err := verify.Run(ctx, r, verify.Options{Only: []string{"FS01"}, Image: im})
+	end()
+	<-made
+	if left, _ := os.ReadDir(top); !errors.Is(err, context.Canceled) || len(list) > 0 || len(left) > 0 {
+		t.Errorf("%v, outcomes %v, left %v", err, list, left)
 	}
 }
