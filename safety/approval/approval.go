@@ -97,7 +97,11 @@ func (w *writer) text(margin, s string) {
 // call writes a call with every argument, in the order they will be passed.
 func (w *writer) call(q agent.Question) {
 	w.line("The agent wants to call %s.", plainName(q.Call.Tool))
-	w.line("  It %s:", Effect(q.Effect))
+	effect := Effect(q.Effect)
+	if q.Effect == agent.Irreversible && kept(q.Grant) {
+		effect = "may overwrite, move or remove data"
+	}
+	w.line("  It %s:", effect)
 	args, ok := arguments(q.Call.Args)
 	if !ok {
 		w.line("  arguments that cannot be read:")
@@ -174,10 +178,17 @@ func (w *writer) sum(q agent.Question) {
 	}
 	if q.Call != nil {
 		w.line("  grants    %s", Grant(q.Grant))
+		if kept(q.Grant) {
+			w.line("  undo      kept for a while: holdfast sandbox undo takes its changes back")
+		}
 		d := q.Call.Digest()
 		w.line("  call      %s, %d bytes of arguments", hex.EncodeToString(d[:8]), len(q.Call.Args))
 	}
 }
+
+// kept reports whether all that a call of a grant can change is the workspace: what a commit
+// takes away is kept for undoing it, and a cell without network changes nothing else.
+func kept(g agent.Grant) bool { return g.Write && len(g.Hosts) == 0 }
 
 // short is a value on one line, its middle left out where it is long: all of it stands in
 // the body.

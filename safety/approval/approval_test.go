@@ -270,3 +270,25 @@ func TestRenderCountsRepeatedLines(t *testing.T) {
 		}
 	}
 }
+
+// TestUndoIsToldAsItIs wants a question to say that a call can be undone where its cell can
+// change the workspace alone, and that it cannot wherever it can do more.
+func TestUndoIsToldAsItIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		grant agent.Grant
+		undo  bool
+	}{
+		"WorkspaceAlone": {agent.Grant{Write: true}, true},
+		"Hosts":          {agent.Grant{Write: true, Hosts: []string{"example.com:443"}}, false},
+		"NoWorkspace":    {agent.Grant{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := question("mv a b")
+			q.Grant = c.grant
+			text := approval.Render(q, 80).String()
+			if strings.Contains(text, "holdfast sandbox undo") != c.undo || strings.Contains(text, "cannot be undone") == c.undo {
+				t.Errorf("undo %v:\n%s", c.undo, text)
+			}
+		})
+	}
+}
