@@ -144,6 +144,8 @@ func TestOrdinaryWork(t *testing.T) {
 		{"SortsAndCounts", "which lines of a.txt repeat?", command, "sort -k2,2n -t, a.txt | uniq -c | sort -rn | head -5", agent.Allow, "effect.read"},
 		{"FindsFiles", "which files are big?", command, "find . -name '*.txt' -size 1 -type f", agent.Allow, "effect.read"},
 		{"SortsIntoNewFile", "sort a.txt into sorted.txt", command, "sort a.txt > sorted.txt", agent.Allow, "sinks.user"},
+		{"SortsByAColumnIntoNewFile", "sort a.txt by its second column into sorted.txt", command, "sort -t, -k2 a.txt > sorted.txt", agent.Allow, "sinks.user"},
+		{"AsksGit", "what did I change?", command, "git status --short && git diff --stat | head -20", agent.Allow, "effect.read"},
 		{"CopiesToNewFile", "copy a.txt to b.txt", command, "cp a.txt b.txt", agent.Allow, "sinks.user"},
 		{"AppendsToNamedFile", `add the line "done at noon" to log.txt`, command, "echo 'done at noon' >> log.txt", agent.Allow, "sinks.user"},
 		{"WritesUnnamedTextFile", "summarise notes.txt", write, "summary.txt", agent.Allow, "write.fresh"},

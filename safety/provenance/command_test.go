@@ -21,6 +21,9 @@ func TestParseCommandReads(t *testing.T) {
 		"ls\nrm a": false, "ls >| a": false, "ls >&f": false, "ls |& rm": false, "ls & rm a": false, "'l's; r'm' a": false,
 		"env rm a": false, "xargs rm": false, "/bin/ls": false,
 
+		"git status --short": true, "git log --oneline -5 -n3 --since=yesterday a": true, "git diff -- a": true, "git show HEAD:a": true,
+		"git": false, "git push": false, "git branch x": false, "git -c a=b log": false, "git log --output=a": false, "git diff --ext-diff": false,
+		"git log -n": true, "git show *": false, "git diff -O a": false, "git --exec-path=. status": false, "git status; git clean -f": false,
 		"sort a": true, "sort -rn -k2,3 -t: a b": true, "uniq -c a": true, "diff -u a b": true, "find . -type f -name 'x*' -mtime -7": true,
 		"sort -o b a": false, "sort a -ob": false, "sort --output=b a": false, "sort -T d a": false, "sort *": false, "uniq a b": false,
 		"find . -exec rm": false, "find . -fprint a": false, "find * -name a": false, "diff --to-file=a b": false, "diff -l a b": false,
@@ -41,6 +44,7 @@ func TestCommandAdds(t *testing.T) {
 		"cat *.txt > a": "[{a false false}]", "echo ~ > a": "[{a false false}]", "sort < b > a": "[{a false false}]", "cd a; ls": "[]",
 		"ls '2'> a": "[{a false false}]", "tee '2'>a": "[{a false false} {2 false false}]", "touch ''": "[{ false false}]",
 
+		"git diff > a": "no", "echo a > b; git status": "no", "git log | tee a": "no", "> a git diff": "no", "< b git diff > a": "no",
 		"rm a": "no", "mv a b": "no", "ls; rm a": "no", "cd b; ls > a": "no", "ls > a*": "no", "ls > ~/a": "no", "cp a* b": "no", "cp -r a b": "no",
 		"cp -s a b": "no", "cp a b c": "no", "cp -t d a": "no", "touch -r a b": "no", "mkdir -m 777 a": "no", "tee -a b": "no", "touch -- a": "no",
 		"sort -o a b > c": "no", "< cat rm -rf a > b": "no", "X=1 ls > a": "no", "ls > $a": "no", "if ls > a": "no", "exec > a": "no", "ls > a &": "no",

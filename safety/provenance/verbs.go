@@ -17,6 +17,7 @@ var readers = set("basename cat cd cmp cut dirname du echo false grep head ls md
 var careful = map[string]func(args []Word) bool{
 	"diff": func(args []Word) bool { return flagsOf(args, "BbiqruwNy") },
 	"find": finds,
+	"git":  gits,
 	"sort": sorts,
 	"uniq": func(args []Word) bool { return flagsOf(args, "cdiu") && len(operands(args)) <= 1 }, // a second is written
 }
@@ -44,7 +45,9 @@ func (c Command) Adds() (adds []Addition, ok bool) {
 	if c.Opaque {
 		return nil, false
 	}
-	moves := false // into another folder: paths then mean something else
+	// A move into another folder makes paths mean something else, and what git's settings
+	// start may read alone.
+	alone := false
 	for i := 0; i < len(c.Words); {
 		n := i + 1
 		for n < len(c.Words) && c.Words[n].Part == c.Words[i].Part {
@@ -55,10 +58,10 @@ func (c Command) Adds() (adds []Addition, ok bool) {
 			return nil, false
 		}
 		adds = append(adds, more...)
-		moves = moves || c.Words[n-1].Verb == "cd"
+		alone = alone || c.Words[n-1].Verb == "cd" || c.Words[n-1].Verb == "git"
 		i = n
 	}
-	return adds, len(adds) == 0 || !moves
+	return adds, len(adds) == 0 || !alone
 }
 
 // simpleAdds is Adds of one simple command.
@@ -141,6 +144,21 @@ func sorts(args []Word) bool {
 	})
 }
 
+// Questions to git, and the options of theirs that choose what is shown and how. What its
+// settings may start runs where nothing can be written, as all that only reads does.
+var (
+	gitAsks  = set("blame diff log show status")
+	gitFlags = set("-- --all --author --branch --cached --graph --name-only --name-status --no-merges --numstat --oneline --patch " +
+		"--porcelain --reverse --short --since --staged --stat --until -b -p -s -sb -w")
+)
+
+func gits(args []Word) bool {
+	return len(args) > 0 && gitAsks[args[0].Text] && !loose(args) && !slices.ContainsFunc(args, func(w Word) bool {
+		name, _, _ := strings.Cut(w.Text, "=")
+		return strings.HasPrefix(name, "-") && !gitFlags[name] && name != "-n" && !digits(strings.TrimPrefix(name[1:], "n"))
+	})
+}
+
 // tests are the conditions of find, none of which acts.
 var tests = set("-a -empty -iname -ipath -maxdepth -mindepth -mmin -mtime -name -newer -not -o -path -print -print0 -size -type")
 
@@ -170,6 +188,9 @@ func (w Word) idle() bool {
 		return false
 	case w.Target:
 		return w.Text == null
+	}
+	if w.Verb == "sort" && strings.HasPrefix(w.Text, "-") {
+		return sorts([]Word{w})
 	}
 	return w.Text == w.Verb || simpleFlag(w.Text) || len(w.Text) <= 6 && digits(w.Text)
 }
