@@ -1,8 +1,9 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"context"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -28,34 +29,58 @@ func holdfastProcess(t *testing.T, data string, args ...string) *exec.Cmd {
 	return c
 }
 
-// TestKillAtAnyMoment kills a run with SIGKILL at 20 random moments. The ledger must
-// verify each time, and hold an allowing decision before every start of a call.
+// TestKillAtAnyMoment kills a run with SIGKILL: twice before its first event, while the
+// ledger is opened, and then once in each of 12 equal parts of the time in which it records,
+// at a random moment of the part. The ledger must verify each time, and hold an allowing
+// decision before every start of a call.
 func TestKillAtAnyMoment(t *testing.T) {
+	const parts = 12
 	data, ws := t.TempDir(), t.TempDir()
 	if err := os.WriteFile(filepath.Join(ws, "relay.conf"), []byte("name: relay\nport: 4711\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"run", "--ask", "never", "-C", ws, "copy the port from relay.conf to port.txt"}
-	var out bytes.Buffer
-	whole := holdfastProcess(t, data, args...)
-	whole.Stderr = &out
-	began := time.Now()
-	if err := whole.Run(); err != nil {
-		t.Fatalf("a whole run: %v\n%s", err, out.String())
-	}
-	took := time.Since(began)
-
-	for range 20 {
-		c := holdfastProcess(t, data, args...)
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		after := time.Duration(rand.Int64N(int64(took)))
-		timer := time.AfterFunc(after, func() { c.Process.Signal(syscall.SIGKILL) })
-		c.Wait() // killed, or done before the signal
-		timer.Stop()
+	loading, recording := killed(t, data, ws, false, time.Hour) // nothing is: how long it takes
+	for range 2 {
+		after := time.Duration(rand.Int64N(int64(loading)))
+		killed(t, data, ws, false, after)
 		checkLedger(t, filepath.Join(data, "holdfast", "ledger", "ledger.db"), after)
 	}
+	for i := range parts {
+		after := (time.Duration(i)*recording + time.Duration(rand.Int64N(int64(recording)))) / parts
+		killed(t, data, ws, true, after)
+		checkLedger(t, filepath.Join(data, "holdfast", "ledger", "ledger.db"), after)
+	}
+}
+
+// killed carries out a run and kills it so long after its beginning, or after its first
+// event. It returns how long the run took up to that event, and from there.
+func killed(t *testing.T, data, ws string, fromEvent bool, after time.Duration) (loading, recording time.Duration) {
+	t.Helper()
+	c := holdfastProcess(t, data, "run", "--json", "--ask", "never", "-C", ws, "copy the port from relay.conf to port.txt")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	kill := func() *time.Timer {
+		return time.AfterFunc(after, func() { c.Process.Signal(syscall.SIGKILL) })
+	}
+	if !fromEvent {
+		defer kill().Stop()
+	}
+	r := bufio.NewReader(out)
+	if _, err := r.ReadString('\n'); err == nil && fromEvent {
+		defer kill().Stop()
+	}
+	first := time.Now()
+	_, _ = io.Copy(io.Discard, r)
+	if err := c.Wait(); err != nil && after == time.Hour {
+		t.Fatalf("a whole run: %v", err)
+	}
+	return first.Sub(began), time.Since(first)
 }
 
 func checkLedger(t *testing.T, path string, after time.Duration) {
