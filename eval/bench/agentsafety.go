@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -92,13 +91,4 @@ func safetyKits(dir string) (map[string]map[string]agent.ToolSpec, error) {
 		kits[strings.TrimSuffix(filepath.Base(f), ".json")] = kit
 	}
 	return kits, nil
-}
-
-// ToolNames lists the tools of a case.
-func (d Dilemma) ToolNames() []string {
-	var out []string
-	for _, t := range d.Tools {
-		out = append(out, t.Name)
-	}
-	return slices.Clip(out)
 }

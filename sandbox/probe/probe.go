@@ -54,15 +54,6 @@ func Try(s Step) string {
 	return f(a[:len(s.Args):len(s.Args)], a)
 }
 
-// Steps lists what can be tried.
-func Steps() []string {
-	var list []string
-	for k := range steps {
-		list = append(list, k)
-	}
-	return list
-}
-
 // name returns "ok", the name of an errno, or the text of another error.
 func name(err error) string {
 	for err != nil {

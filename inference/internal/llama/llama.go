@@ -49,12 +49,6 @@ func SystemInfo() string {
 // HasAMX reports whether the CPU and the build can use the AMX integer kernels. Wraps ggml_cpu_has_amx_int8.
 func HasAMX() bool { return C.ggml_cpu_has_amx_int8() != 0 }
 
-// GPUOffload reports whether a GPU backend with a usable device is built in. Wraps llama_supports_gpu_offload.
-func GPUOffload() bool {
-	start()
-	return bool(C.llama_supports_gpu_offload())
-}
-
 // take copies t to Go and frees it.
 func take(t *C.hf_text) string {
 	if t.data == nil {
