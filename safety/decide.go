@@ -92,7 +92,7 @@ var table = [...]row{
 		applies: func(in Input) bool { return in.effectful() && !in.sinksTrusted() && in.undoable() },
 		outcome: always(agent.Allow), reason: "an authorised write that overwrites nothing"},
 	{name: "effect.irreversible", applies: func(in Input) bool { return in.Effect.Rank() == agent.Irreversible.Rank() },
-		outcome: always(agent.Ask), reason: "what the call may change or destroy cannot be brought back", question: policy.Irreversible},
+		outcome: always(agent.Ask), reason: "the call may change or destroy what is there", question: policy.Irreversible},
 	{name: "content.untrusted", applies: func(in Input) bool { return in.outward() && !in.OwnContent },
 		outcome: always(agent.Ask), reason: "tool responses were read, and text that the user did not write would leave the machine", question: policy.Borrowed},
 	{name: "content.private",
