@@ -32,6 +32,7 @@ func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, erro
 	if len(r.foreign) == 0 {
 		return false, nil
 	}
+	figures := 0 // of numbers too short to say something alone
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		role := spec.Roles[name]
 		if role.Sink() {
@@ -39,25 +40,28 @@ func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, erro
 		}
 		w := walker{role: role, schema: string(spec.Schema)}
 		w.walk("", args[name])
-		if slices.ContainsFunc(w.leaves, func(l leaf) bool { return !r.written(l, name) }) {
-			return true, nil
+		for _, l := range w.leaves {
+			ok, n := r.written(l, name)
+			if figures += n; !ok || figures >= telltale {
+				return true, nil
+			}
 		}
 	}
 	return false, nil
 }
 
-// written reports whether the user wrote all that a leaf of an argument says.
-func (r *Record) written(l leaf, arg string) bool {
+// written reports whether the user wrote all that a leaf of an argument says, but for words
+// of less than four letters, and how many digits are in those.
+func (r *Record) written(l leaf, arg string) (ok bool, figures int) {
 	switch l.kind {
 	case kindSwitch:
-		return true
+		return true, 0
 	case kindNumber:
-		return wanted(arg, l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return sameNumber(t.raw, l.value) })
+		return wanted(arg, l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return sameNumber(t.raw, l.value) }), 0
 	}
 	if d := dayOf(l.value); d != "" {
-		return r.userNamed(l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return named(t.raw, d) || day(t.normal(), d) })
+		return r.userNamed(l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return named(t.raw, d) || day(t.normal(), d) }), 0
 	}
-	figures := 0 // of numbers too short to say something alone
 	for _, w := range strings.Fields(Normal(l.value)) {
 		if w = strings.Trim(w, trimmed); filler[w] || clock(w) || r.userWrote(w) {
 			continue
@@ -68,12 +72,12 @@ func (r *Record) written(l leaf, arg string) bool {
 		}
 		for _, p := range parts {
 			if len(p) >= telltale {
-				return false
+				return false, 0
 			}
 			figures += countDigits(p)
 		}
 	}
-	return figures < telltale
+	return true, figures
 }
 
 func countDigits(s string) (n int) {

@@ -36,6 +36,7 @@ func TestUnwritten(t *testing.T) {
 		{"NoTimeOfDay", `{"note":"47:19"}`, false, true},
 		{"NoWord", `{"note":"\u261e\u2620"}`, false, true},
 		{"AShortNumberAsText", `{"note":"quiet corner 12"}`, false, false},
+		{"ANumberOverTwoArguments", `{"from":"6 7","note":"1 9"}`, false, true},
 		{"ANumberAsText", `{"note":"471 932"}`, false, true},
 		{"TheUsersNumber", `{"guests":4}`, false, false},
 		{"AnotherNumber", `{"guests":90}`, false, true},
