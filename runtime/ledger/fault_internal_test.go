@@ -18,7 +18,7 @@ func TestPageLimit(t *testing.T) {
 	ctx := t.Context()
 	path := filepath.Join(t.TempDir(), "ledger", "ledger.db")
 	ops := map[string]bool{}
-	for extra := range 12 {
+	for extra := range 30 {
 		l, err := Open(ctx, path, Options{})
 		if err != nil {
 			t.Fatal(err)
