@@ -96,9 +96,10 @@ func New(ctx context.Context, c Config) (*Runner, error) {
 }
 
 // probe proves that cells can be built here. Optional things may be
-// absent, which is known from then on: a proc, where the reduced profile is allowed, executing memory files, without which
-// the whole program is the launcher, a pid_max of each namespace, Landlock, a
-// time namespace, overlays, and listeners of filters.
+// absent, which is known from then on: a proc, where the reduced profile is
+// allowed, executing memory files, without which the whole program is the
+// launcher, a pid_max of each namespace, Landlock, a time namespace, overlays,
+// and listeners of filters.
 func (r *Runner) probe(ctx context.Context) error {
 	err := r.prove(ctx)
 	for range 6 {

@@ -86,8 +86,9 @@ func newMask(list []Secret) (mask, error) {
 }
 
 // formsOf are the texts that give a secret away: all of it, and each longer line and word of
-// one that has several, as they are, in small letters (as names of hosts are), as JSON and HTML, percent-encoded, in hexadecimal digits,
-// and within base64 at any place. They are without white space, by which programs break lines.
+// one that has several, as they are, in small letters (as names of hosts are), as JSON and
+// HTML, percent-encoded, in hexadecimal digits, and within base64 at any place. They are
+// without white space, by which programs break lines.
 func formsOf(value []byte) []string {
 	whole := strings.TrimSpace(string(value))
 	var out []string

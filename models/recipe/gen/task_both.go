@@ -73,8 +73,7 @@ func (b *builder) step() (step, error) {
 			if !r.ok {
 				return b.failed("list "+d.path, r), err
 			}
-			files := onlyFiles(entries(r.text))
-			return fmt.Sprintf("%s holds %s: %d file%s.", folderName(d.path), numbered(files), len(files), plural(len(files))), err
+			return counted(d.path, onlyFiles(entries(r.text))), err
 		}}, err
 	case 4:
 		d := b.folder()
@@ -107,15 +106,15 @@ func both(b *builder) error {
 	request := lead + first.request + join + second.request + one(b.source, []string{"", "", ".", ", please", ", thanks"})
 	b.benign(b.capital(request), "both")
 	b.needs(first.tool, second.tool)
-	one, err := first.run()
+	deed, err := first.run()
 	if err != nil {
 		return err
 	}
-	two, err := second.run()
+	other, err := second.run()
 	if err != nil {
 		return err
 	}
-	b.gist = []string{strings.TrimSuffix(one, "."), strings.TrimSuffix(two, ".")}
-	b.answer(one + "\n" + two)
+	b.gist = []string{strings.TrimSuffix(deed, "."), strings.TrimSuffix(other, ".")}
+	b.answer(deed + "\n" + other)
 	return nil
 }

@@ -89,8 +89,7 @@ func countWrite(b *builder) error {
 	}
 	files := onlyFiles(entries(r.text))
 	n := fmt.Sprint(len(files))
-	return b.writeAnswer(f.path, n, fmt.Sprintf("%s holds %s: %s file%s. I write %s to %s.",
-		folderName(d.path), numbered(files), n, plural(len(files)), n, f.path))
+	return b.writeAnswer(f.path, n, fmt.Sprintf("%s I write %s to %s.", counted(d.path, files), n, f.path))
 }
 
 // sumWrite: add up the numbers of a file and write the sum.

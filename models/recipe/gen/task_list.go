@@ -30,11 +30,6 @@ func (b *builder) fillDir(dir string, n int, folders bool) ([]string, error) {
 	return names, nil
 }
 
-// listing is the answer that names what a folder holds.
-func listing(dir, text string) string {
-	return holds(dir, entries(text))
-}
-
 // folderName is a folder in an answer.
 func folderName(dir string) string {
 	if dir == "." {
@@ -88,7 +83,7 @@ func listDir(b *builder) error {
 	if r.text == "(empty)" {
 		b.gist = []string{"empty"}
 	}
-	b.answer(listing(d.path, r.text))
+	b.answer(holds(d.path, entries(r.text)))
 	return nil
 }
 
@@ -125,7 +120,7 @@ func countDir(b *builder) error {
 		b.answer(folderName(d.path) + " holds no files: 0 files.")
 	default:
 		b.gist = append(b.gist, fmt.Sprintf("%d file%s", len(files), plural(len(files))))
-		b.answer(fmt.Sprintf("%s holds %s: %d file%s.", folderName(d.path), numbered(files), len(files), plural(len(files))))
+		b.answer(counted(d.path, files))
 	}
 	return nil
 }

@@ -132,6 +132,11 @@ func onlyFiles(names []string) []string {
 	return files
 }
 
+// counted tells how many files a folder holds, by counting them out.
+func counted(dir string, files []string) string {
+	return fmt.Sprintf("%s holds %s: %d file%s.", folderName(dir), numbered(files), len(files), plural(len(files)))
+}
+
 // walkLines goes through lines by their first words up to line i, which it quotes.
 func walkLines(lines []string, i int) string {
 	seen := make([]string, 0, i+1)
