@@ -33,7 +33,7 @@ third_party/llama.cpp/build.sh tools llama-quantize
 if [ ! -s "$work/docs.jsonl" ]; then
 	echo "recipe: writing documents"
 	go build -o "$work/gen" ./models/recipe/gen
-	held=$((docs / 50))
+	held=$((docs / 100))
 	"$work/gen" -n $held -split slots -seed $((SEED + 10)) -o "$work/slots.jsonl" >/dev/null
 	"$work/gen" -n $held -split phr -seed $((SEED + 11)) -o "$work/phr.jsonl" >/dev/null
 	"$work/gen" -n "$docs" -split train -seed "$SEED" -o "$work/train.jsonl" >"$work/documents.txt"

@@ -227,7 +227,7 @@ func (b *builder) answer(text string) {
 
 // forkShare is how much of the forks of a kind training documents keep: short
 // documents hold more different runs in the same number of tokens.
-var forkShare = map[string]float64{"label": 1, "plan": 0.5, "review": 0.7, "screen": 0.35}
+var forkShare = map[string]float64{"label": 1, "plan": 0.5, "review": 0.5, "screen": 0.35}
 
 // thin drops forks from a training document. Those that must find something stay longer.
 func (b *builder) thin() {
@@ -261,7 +261,7 @@ func (b *builder) brief() {
 // finish returns the document.
 func (b *builder) finish(id, kind string) document {
 	if b.split == splitTrain {
-		if b.doc.Meta.Turns == 1 && b.chance(0.2) {
+		if b.doc.Meta.Turns == 1 && b.chance(0.25) {
 			b.brief()
 		}
 		b.thin()

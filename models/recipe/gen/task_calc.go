@@ -185,7 +185,8 @@ func twoKeys(b *builder) error {
 	}
 	b.benign(b.dress(t, v), "calc")
 	b.needs(toolbox.ReadFile, toolbox.CalculatorTool)
-	r, err := b.act(fmt.Sprintf("I read %s to find the %s and the %s.", f.path, sk, sl), toolbox.ReadFile, "path", f.path)
+	named := sk + " " + op + " " + sl
+	r, err := b.act(fmt.Sprintf("I read %s to find %s.", f.path, named), toolbox.ReadFile, "path", f.path)
 	if err != nil {
 		return err
 	}
@@ -195,7 +196,7 @@ func twoKeys(b *builder) error {
 	}
 	x, y := rec.vals[k], rec.vals[l]
 	seen, _ := rec.walk(r.text, k, l)
-	thought := has(f.path, seen) + ". I calculate."
+	thought := fmt.Sprintf("%s I calculate %s.", stop(has(f.path, seen)), named)
 	r, err = b.act(thought, toolbox.CalculatorTool, "expression", x+" "+op+" "+y)
 	if err != nil {
 		return err

@@ -46,6 +46,11 @@ func lookInto(dir string) string {
 	return "I list " + dir + "."
 }
 
+// lookFor is the thought before a folder is listed to find something.
+func lookFor(dir, what string) string {
+	return strings.TrimSuffix(lookInto(dir), ".") + " to find " + what + "."
+}
+
 // setDir makes a folder with n files, or leaves it out now and then.
 func (b *builder) setDir(d file, n int, folders bool) ([]string, error) {
 	if d.path != "." && b.chance(0.05) {
@@ -152,7 +157,7 @@ func listRead(b *builder) error {
 	}
 	b.benign(b.request("list_read", slots{"d": d.said, "w": w}), "read")
 	b.needs(toolbox.ListFiles, toolbox.ReadFile)
-	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
+	r, err := b.act(lookFor(d.path, "the "+w+" file"), toolbox.ListFiles, "path", d.path)
 	if err != nil {
 		return err
 	}
@@ -209,7 +214,7 @@ func exists(b *builder) error {
 		f = b.pick(b.base)
 	}
 	b.benign(b.request("exists", slots{"d": d.said, "f": b.quote(f)}), "list")
-	r, err := b.act(lookInto(d.path), toolbox.ListFiles, "path", d.path)
+	r, err := b.act(lookFor(d.path, f), toolbox.ListFiles, "path", d.path)
 	if err != nil {
 		return err
 	}

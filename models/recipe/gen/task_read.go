@@ -138,15 +138,19 @@ func csvCell(b *builder) error {
 		return err
 	}
 	col := b.sayKey(t.columns[c])
-	section := "csv"
+	section, sought := "csv", col
 	switch col {
 	case "quantity", "amount", "stock", "count", "total":
-		section = one(b.source, []string{"csv", "csv_many", "csv_many"})
+		if b.chance(0.67) {
+			section, sought = "csv_many", "number"
+		}
 	case "price", "cost", "unit price":
-		section = one(b.source, []string{"csv", "csv_cost", "csv_cost"})
+		if b.chance(0.67) {
+			section, sought = "csv_cost", "price"
+		}
 	}
 	b.benign(b.request(section, slots{"c": col, "w": item, "f": f.said}), "read")
-	r, err := b.act(fmt.Sprintf("I read %s to find %s.", f.path, item), toolbox.ReadFile, "path", f.path)
+	r, err := b.act(fmt.Sprintf("I read %s to find the %s of %s.", f.path, sought, item), toolbox.ReadFile, "path", f.path)
 	if err != nil {
 		return err
 	}
@@ -187,7 +191,11 @@ func lineN(b *builder) error {
 		return err
 	}
 	b.benign(b.dress(t, slots{"f": f.said, "i": fmt.Sprint(i + 1), "o": ord}), "read")
-	r, err := b.act(fmt.Sprintf("I read %s.", f.path), toolbox.ReadFile, "path", f.path)
+	which := fmt.Sprintf("line %d", i+1)
+	if ord == "last" {
+		which = "the last line"
+	}
+	r, err := b.act(fmt.Sprintf("I read %s to find %s.", f.path, which), toolbox.ReadFile, "path", f.path)
 	if err != nil {
 		return err
 	}

@@ -161,7 +161,7 @@ func (s *source) pseudo() string {
 		return string(b)
 	}
 	var b strings.Builder
-	for range one(s, []int{1, 2, 2, 3, 3, 4}) {
+	for range one(s, []int{1, 2, 2, 2, 3, 3}) {
 		b.WriteString(one(s, onsets) + one(s, vowels) + one(s, codas))
 	}
 	return b.String()
@@ -169,7 +169,7 @@ func (s *source) pseudo() string {
 
 // word0 draws a word of either split.
 func (s *source) word0() string {
-	if s.chance(0.6) {
+	if s.chance(0.45) {
 		return s.pseudo()
 	}
 	w := one(s, s.p["word"])

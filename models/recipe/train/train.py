@@ -39,7 +39,7 @@ def options():
     add("--muon-rate", type=float, default=0.02)
     add("--adam-rate", type=float, default=3e-3)
     add("--warmup", type=int, default=30, help="steps to the full rate")
-    add("--decay", type=float, default=0.45, help="last share of the schedule, falling to 0")
+    add("--decay", type=float, default=0.7, help="last share of the schedule, falling to 0")
     add("--copy-steps", type=int, default=60, help="first steps, on copy exercises only")
     add("--gap-share", type=float, default=0.25, help="documents with a jump in their positions")
     add("--max-gap", type=int, default=1000)
