@@ -45,14 +45,17 @@ fi
 # The digest of the prompts goes into the file: this build refuses to call a model
 # calibrated that was trained on other prompts.
 frames=$(go run ./cmd/holdfast version --json | sed 's/.*"frames":"\([0-9a-f]*\)".*/\1/')
-cat >"$work/meta.json" <<META
+metadata() { # TEMPERATURE of the labels, "" before it is known
+	cat >"$work/meta.json" <<META
 {"general.name": "holdfast reference",
  "general.description": "A small model trained from scratch to carry holdfast's own loop. It is not an assistant.",
  "general.license": "Apache-2.0",
  "holdfast.frames.digest": "$frames",
- "holdfast.thresholds": "refuse=0.5 ask=0.5"}
+ "holdfast.thresholds": "refuse=0.5 ask=0.5${1:+ temp=$1}"}
 META
+}
 export META=$work/meta.json
+metadata ""
 train=models/recipe/train
 if [ "$size" = smoke ]; then
 	$train/train.sh smoke "$work/docs.jsonl" "$work" "$work/reference.gguf"
@@ -60,9 +63,22 @@ else
 	MINUTES=${MINUTES:-140} $train/train.sh full "$work/docs.jsonl" "$work" "$work/reference.gguf"
 fi
 bin/holdfast models verify "$work/reference.gguf"
+[ "$size" = full ] || exit 0
 
-if [ "$size" = full ]; then
-	cp "$work/reference.gguf" models/reference/reference.gguf
-	cp "$work/agree.json.gz" models/recipe/eval/agree.json.gz
-	echo "recipe: installed models/reference/reference.gguf and its agreement cases; run make examples, eval model, and write the card"
-fi
+# The temperature of the labels is fitted on tasks drawn for that alone, and goes into the file.
+echo "recipe: fitting the temperature of the labels"
+go build -o "$work/gen" ./models/recipe/gen
+mkdir -p "$work/fit/eval"
+for split in slots phr; do
+	"$work/gen" -tasks -n 120 -split $split -seed $((SEED + 20)) -o "$work/fit/eval/$split.jsonl" >/dev/null
+done
+bin/holdfast eval calibrate -m "$work/reference.gguf" --recipe "$work/fit" --split own,slots,phr --limit 120 --seed $((SEED + 20)) \
+	--ledger "$work/fit/ledger.db" | tee "$work/calibration.txt"
+temperature=$(sed -n 's/^for a model.s file: .* temp=\([0-9.]*\).*/\1/p' "$work/calibration.txt")
+[ -n "$temperature" ] || { echo "recipe: no temperature in $work/calibration.txt" >&2; exit 1; }
+metadata "$temperature"
+$train/export.sh "$work/docs.jsonl" "$work" "$work/reference.gguf"
+
+cp "$work/reference.gguf" models/reference/reference.gguf
+cp "$work/agree.json.gz" models/recipe/eval/agree.json.gz
+echo "recipe: installed models/reference/reference.gguf and its agreement cases; run make examples, make model-eval, and write the card"

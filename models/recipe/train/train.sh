@@ -59,13 +59,5 @@ held=$(find "$work" -maxdepth 1 -name '*.npz' ! -name train.npz | sort)
 # shellcheck disable=SC2086
 [ -z "$held" ] || "$PYTHON" "$here/evaluate.py" --model "$work/model.pt" --tokenizer "$work/tokenizer.json" --json "$work/scores.json" $held
 
-say "export"
-export_as() { "$PYTHON" "$here/export.py" --model "$work/model.pt" --tokenizer "$work/tokenizer.json" --template "$TEMPLATE" ${META:+--meta "$META"} --type "$1" --out "$2"; }
-export_as f16 "$work/model-f16.gguf"
-export_as q8_0 "$out"
-
-say "cases for the agreement of trainer and engine (TestAgreement in inference/internal/llama)"
-first=$(printf '%s\n' $held "$work/train.npz" | head -n 1)
-agree_on() { "$PYTHON" "$here/agree.py" --weights "$1" --tokenizer "$work/tokenizer.json" --data "$first" --docs "$docs" --out "$2"; }
-agree_on "$work/model-f16.gguf" "$work/agree-f16.json.gz"
-agree_on "$out" "$work/agree.json.gz"
+say "export, and cases for the agreement of trainer and engine"
+PYTHON=$PYTHON "$here/export.sh" "$docs" "$work" "$out"
