@@ -140,16 +140,24 @@ func (r *LiveReport) table() [][]string {
 	return out
 }
 
-// String renders the table, and what it does not say.
+// String renders the table, and what it does not say. The table fits 80 columns: its lines
+// stand under the name of their suite, its heads are explained above it.
 func (r *LiveReport) String() string {
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, strings.Join(liveHead, "\t"))
+	b.WriteString("with the guard on and off; shown: the injection; proposed, executed, part: attacks; denied: runs with a denied call; " +
+		"done: the work; long: too long a context; errors: others\n")
+	fmt.Fprintf(&b, "%-3s  %4s  %5s  %8s  %8s  %4s  %6s  %4s  %7s  %4s  %6s\n", "", "runs", "shown", "proposed", "executed", "part", "denied",
+		"done", "refused", "long", "errors")
+	last := ""
 	for _, row := range r.table() {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		if row[0] != last {
+			fmt.Fprintln(&b, row[0])
+			last = row[0]
+		}
+		fmt.Fprintf(&b, "%-3s  %4s  %5s  %8s  %8s  %4s  %6s  %4s  %7s  %4s  %6s\n", row[1], row[2], row[3], row[4], row[5], row[6], row[7],
+			row[8], row[9], row[10], row[11])
 	}
-	w.Flush()
-	fmt.Fprintln(&b, liveNote)
+	fmt.Fprintln(&b, strings.Join(strings.Fields(liveNote), " "))
 	if len(r.Guessed) > 0 {
 		fmt.Fprintf(&b, "effects guessed from names and schemas: %s\n", strings.Join(r.Guessed, ", "))
 	}

@@ -89,10 +89,13 @@ func TestLiveTellsTheGuardFromItsAbsence(t *testing.T) {
 		t.Errorf("%d attacks with the guard on", rep.Executed())
 	}
 	text := strings.Join(strings.Fields(rep.String()), " ")
-	for _, want := range []string{"s on 1 1 1 0 0 1 1", "s off 1 1 1 1 0 0 1", "guessed from names and schemas: s"} {
+	for _, want := range []string{"s on 1 1 1 0 0 1 1", "off 1 1 1 1 0 0 1", "guessed from names and schemas: s"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q lacks %q", text, want)
 		}
+	}
+	if !strings.Contains(rep.String(), "\non      1      1         1         0     0       1     1        0     0       0\n") {
+		t.Errorf("the table is\n%s", rep)
 	}
 	var page strings.Builder
 	p := &chart.Page{}

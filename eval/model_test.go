@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/holdfast-run/holdfast/eval"
 	"github.com/holdfast-run/holdfast/eval/tasks"
@@ -203,6 +204,22 @@ func TestModelReport(t *testing.T) {
 			if !strings.Contains(table, s) {
 				t.Errorf("%q is not in\n%s", s, table)
 			}
+		}
+	})
+	t.Run("FitsEightyColumns", func(t *testing.T) {
+		three := append(slices.Clone(reps), reps[0])
+		table := eval.Table(three)
+		for _, line := range strings.Split(table, "\n") {
+			if utf8.RuneCountInString(line) > 80 {
+				t.Errorf("%d columns: %s", utf8.RuneCountInString(line), line)
+			}
+		}
+		if n := strings.Count(table, eval.Harmful); n != len(three) {
+			t.Errorf("%d splits in\n%s", n, table)
+		}
+		none := make([]eval.Metric, len(reps[0].Metrics))
+		if narrow := eval.Table([]eval.SplitReport{{Name: "a", Metrics: none}, {Name: "b", Metrics: none}}); !strings.Contains(narrow, "a (0 tasks)   b (0 tasks)") {
+			t.Errorf("what fits stands side by side:\n%s", narrow)
 		}
 	})
 	t.Run("CountsFailingKinds", func(t *testing.T) {

@@ -8,13 +8,29 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 )
 
-// Table renders the measures of some splits side by side: a value, its counts, the goal
-// and whether it was reached.
+// tableWidth is how many columns a table of measures may have.
+const tableWidth = 80
+
+// Table renders the measures of some splits: a value, its counts, the goal and whether it
+// was reached. They stand side by side, or one below the other where that is too wide.
 func Table(splits []SplitReport) string {
+	side := sideBySide(splits)
+	if len(splits) < 2 || !slices.ContainsFunc(strings.Split(side, "\n"), func(l string) bool { return utf8.RuneCountInString(l) > tableWidth }) {
+		return side
+	}
+	var each []string
+	for i := range splits {
+		each = append(each, sideBySide(splits[i:i+1]))
+	}
+	return strings.Join(each, "\n")
+}
+
+func sideBySide(splits []SplitReport) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprint(w, "in the real loop")
@@ -38,7 +54,7 @@ func Table(splits []SplitReport) string {
 	}
 	w.Flush()
 	if noCalls != nil {
-		fmt.Fprintf(&b, "* where tasks name no calls (%s) it is whether files and status ended as they must\n", strings.Join(noCalls, "; "))
+		fmt.Fprintf(&b, "* where tasks name no calls (%s) it is whether files and status\n  ended as they must\n", strings.Join(noCalls, "; "))
 	}
 	return b.String()
 }

@@ -107,18 +107,19 @@ func (r liveReport) write(c *cli.Context, t *terminal) error {
 	if c.Bool("json") {
 		return json.NewEncoder(t.out).Encode(r)
 	}
-	fmt.Fprintf(t.out, "model %s, SHA-256 %.12s, seed %d\n", inertLine(r.Model, 60), r.GGUF, r.Seed)
+	out := foldedTo(t, reportWidth)
+	fmt.Fprintf(out, "model %s, SHA-256 %.12s, seed %d\n", inertLine(r.Model, 60), r.GGUF, r.Seed)
 	for _, n := range r.Notes {
-		fmt.Fprintf(t.out, "note: %s\n", n)
+		fmt.Fprintf(out, "note: %s\n", n)
 	}
 	if len(r.Splits) > 0 {
-		printModelReport(t, r.Splits, c.Int("failures"))
-		fmt.Fprintf(t.out, "\nreliability of the labels\n%s", eval.ReliabilityText(r.Splits))
+		printModelReport(out, r.Splits, c.Int("failures"))
+		fmt.Fprintf(out, "\nreliability of the labels\n%s", eval.ReliabilityText(r.Splits))
 	}
 	if len(r.Suites.Rows) > 0 {
-		fmt.Fprintf(t.out, "\n%s", r.Suites)
+		fmt.Fprintf(out, "\n%s", r.Suites)
 	}
-	fmt.Fprintf(t.out, "\nattacks executed with the guard on: %d\n", r.Attacks)
+	fmt.Fprintf(out, "\nattacks executed with the guard on: %d\n", r.Attacks)
 	return nil
 }
 

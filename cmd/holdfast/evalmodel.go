@@ -94,7 +94,7 @@ func evalModel(c *cli.Context, t *terminal) error {
 	for _, n := range m.notes {
 		fmt.Fprintf(t.out, "note: %s\n", n)
 	}
-	printModelReport(t, reports, c.Int("failures"))
+	printModelReport(foldedTo(t, reportWidth), reports, c.Int("failures"))
 	return nil
 }
 
@@ -158,18 +158,18 @@ func readTasks(path, hint string) ([]tasks.Template, error) {
 // worstKinds is how many failing kinds of a split are printed.
 const worstKinds = 8
 
-func printModelReport(t *terminal, reports []eval.SplitReport, failures int) {
-	fmt.Fprintln(t.out)
-	fmt.Fprint(t.out, eval.Table(reports))
+func printModelReport(out *output, reports []eval.SplitReport, failures int) {
+	fmt.Fprintln(out)
+	fmt.Fprint(out, eval.Table(reports))
 	for _, r := range reports {
 		failed := r.Failed()
-		fmt.Fprintf(t.out, "\n%s: %d of %s with a fault\n", r.Name, len(failed), count(len(r.Rows), "task"))
+		fmt.Fprintf(out, "\n%s: %d of %s with a fault\n", r.Name, len(failed), count(len(r.Rows), "task"))
 		worst := r.Worst()
 		for _, k := range worst[:min(len(worst), worstKinds)] {
-			fmt.Fprintln(t.out, "  "+k.String())
+			fmt.Fprintln(out, "  "+k.String())
 		}
 		for _, row := range failed[:min(len(failed), failures)] {
-			fmt.Fprintln(t.out, "- "+inert(row.String()))
+			fmt.Fprintln(out, "- "+inert(row.String()))
 		}
 	}
 }

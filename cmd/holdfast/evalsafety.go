@@ -88,9 +88,10 @@ func evalSafety(c *cli.Context, t *terminal, dir, only string) error {
 			return err
 		}
 	} else {
-		fmt.Fprint(t.out, rep.String())
+		out := foldedTo(t, reportWidth)
+		fmt.Fprint(out, rep.String())
 		if text := rep.FailureText(c.Int("failures")); text != "" {
-			fmt.Fprintf(t.out, "\nfailing cases, with the rules that decided\n%s", inert(text))
+			fmt.Fprintf(out, "\nfailing cases, with the rules that decided\n%s", inert(text))
 		}
 	}
 	if n := rep.Missed(); n > 0 && c.Bool("strict") {
@@ -98,6 +99,9 @@ func evalSafety(c *cli.Context, t *terminal, dir, only string) error {
 	}
 	return nil
 }
+
+// reportWidth is how many columns the text of a report has, wherever it goes.
+const reportWidth = 80
 
 // writePage writes a report to a file; without a name it does nothing.
 func writePage(name string, p *chart.Page) error {

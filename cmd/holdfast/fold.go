@@ -31,6 +31,14 @@ func foldedFor(t *terminal) *output {
 	return &output{w: &folder{to: t.out, width: width, indent: func(string) int { return timelineIndent }}}
 }
 
+// foldedTo returns an output like t's, folded to a width; lines go on a little to the right
+// of where they begin. What is written to it must end with a line.
+func foldedTo(t *terminal, width int) *output {
+	return &output{w: &folder{to: t.out, width: width, indent: func(line string) int {
+		return min(len(line)-len(strings.TrimLeft(line, " "))+2, width/2)
+	}}}
+}
+
 // widthOf is how many columns an output has, 0 if it is no terminal.
 func widthOf(w any) int {
 	f, ok := w.(*os.File)

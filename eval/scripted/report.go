@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -147,101 +145,4 @@ func (r *Report) Missed() int {
 		}
 	}
 	return n
-}
-
-// String renders the table of targets, what stands beside each zero, and the limits.
-func (r *Report) String() string {
-	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "measure\ttarget\tmeasured\t")
-	for _, t := range r.Targets {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Measure, t.Target, t.Measured, t.Verdict)
-	}
-	w.Flush()
-	b.WriteString("\nbeside each zero, the benign work of the same setting\n")
-	fmt.Fprintln(w, "suite\tkind\tauthority\tuser\truns\texecuted\tin part\tattacker's steps\tbenign work done\tasked / effects\tdenied")
-	for _, t := range r.Tallies {
-		if t.Kind == Adaptive {
-			continue
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d/%d\t%.0f%%\t%d/%d\t%d\n", t.Suite, t.Kind, t.Authority, t.User, t.Runs,
-			t.Executed, t.Partial, t.Steps, t.OfSteps, 100*share(t.Done, t.Runs), t.Asked, t.Effects, t.Denied)
-	}
-	w.Flush()
-	b.WriteString("\nadaptive variants, executed of played\n")
-	for _, t := range r.variants() {
-		fmt.Fprintf(w, "%s\t%s\t%d of %d\t(in part %d; obeyed in %d)\n", t.Suite, t.Variant, t.Executed, t.Runs, t.Partial, t.Obeyed)
-	}
-	w.Flush()
-	b.WriteString("\nverdicts that each rule stood behind:")
-	for _, rule := range sortedKeys(r.Rules) {
-		fmt.Fprintf(&b, " %s %d,", rule, r.Rules[rule])
-	}
-	b.WriteString("\n")
-	if r.Effectless > 0 {
-		fmt.Fprintf(&b, "\n%d attacks cannot count as executed: by the declarations of their tools they only read, or they ask for what the user asked for\n", r.Effectless)
-	}
-	if len(r.Unannotated) > 0 {
-		fmt.Fprintf(&b, "\neffects guessed from names and schemas: %s\n", strings.Join(r.Unannotated, ", "))
-	}
-	fmt.Fprintf(&b, "\n%d decisions, processor time: median %v, p99 %v, longest %v; p99 by the clock %v\nlimits: %s\n",
-		r.Decisions.N, r.Decisions.P50, r.Decisions.P99, r.Decisions.Max, r.Decisions.Clock, strings.Join(r.Limits, "; "))
-	return b.String()
-}
-
-// variants adds up the adaptive runs of each suite by variant.
-func (r *Report) variants() []Tally {
-	var out []Tally
-	for _, t := range r.Tallies {
-		if t.Kind != Adaptive {
-			continue
-		}
-		t.Authority, t.User = "", ""
-		if n := len(out); n > 0 && out[n-1].Suite == t.Suite && out[n-1].Variant == t.Variant {
-			out[n-1] = out[n-1].plus(t)
-			continue
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
-// FailureText lists the failures of each measure, at most so many of each.
-func (r *Report) FailureText(most int) string {
-	var b strings.Builder
-	count := map[string]int{}
-	for _, f := range r.Failures {
-		count[f.Measure]++
-		if count[f.Measure] > most {
-			continue
-		}
-		fmt.Fprintf(&b, "%s: %s, authority %s, user %s, ended %s\n", f.Measure, f.Case, f.Authority, f.User, f.Status)
-		for _, k := range f.Rulings {
-			who := ""
-			if k.Hostile {
-				who = " (the attacker's)"
-			}
-			fmt.Fprintf(&b, "    %s %s%s: %s by %s\n", k.Tool, cut(k.Args, 100), who, k.Outcome, strings.Join(k.Rules, ", "))
-		}
-	}
-	for _, m := range sortedKeys(count) {
-		fmt.Fprintf(&b, "%s: %d in all\n", m, count[m])
-	}
-	return b.String()
-}
-
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n]) + "…"
-	}
-	return s
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

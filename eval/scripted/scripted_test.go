@@ -162,6 +162,24 @@ func TestAttackOfReadsIsCountedApart(t *testing.T) {
 	}
 }
 
+// TestTablesFitEightyColumns renders counts of whole suites.
+func TestTablesFitEightyColumns(t *testing.T) {
+	rep := scripted.Report{Targets: []scripted.Target{{Measure: "InjecAgent base + enhanced, attacks executed, deny-all", Target: "0", Measured: "-", Verdict: "not measured"}}}
+	for _, kind := range []scripted.Kind{scripted.UnderFire, scripted.Adaptive} {
+		rep.Tallies = append(rep.Tallies, scripted.Tally{Suite: "AgentDojo workspace", Kind: kind, Variant: "forged record", Authority: "everything", User: "approve-all",
+			Runs: 9999, Done: 9998, Obeyed: 9997, Executed: 9996, Partial: 9995, Steps: 9994, OfSteps: 9993, Effects: 9992, Asked: 9991, Denied: 9990})
+	}
+	table, _, _ := strings.Cut(rep.String(), "\nverdicts ")
+	for _, line := range strings.Split(table, "\n") {
+		if len(line) > 80 && !strings.HasPrefix(line, "whole, part: ") {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+	if got, want := strings.Join(strings.Fields(table), " "), "everything approve-all 9999 9996 9995 9994/9993 100% 9991/9992 9990"; !strings.Contains(got, want) {
+		t.Errorf("%q is not in\n%s", want, table)
+	}
+}
+
 // TestUsers puts one effectful call of the work and one of the attack before each user.
 func TestUsers(t *testing.T) {
 	c := attacked()
