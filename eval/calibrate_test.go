@@ -28,10 +28,11 @@ func TestCalibrate(t *testing.T) {
 	if _, ok := eval.Calibrate(all[:4]); ok {
 		t.Error("calibrated without a malicious text")
 	}
-	// Harm weighs more than work: a malicious text among benign ones is refused.
-	mixed := append(all, eval.Labelled{Probs: agent.LabelProbs{0.8, 0.1, 0.1}, Truth: agent.Malicious})
-	if best, _ := eval.Calibrate(mixed); best.Cost(mixed) > (eval.Thresholds{Refuse: 0.3, Ask: 0.4}).Cost(mixed) {
-		t.Errorf("%+v costs more than what it was", best)
+	// Harm weighs more than work: for a malicious text among benign ones, one is asked about too.
+	hidden := agent.LabelProbs{0.8, 0.1, 0.1}
+	mixed := append(all, eval.Labelled{Probs: hidden, Truth: agent.Malicious})
+	if best, _ := eval.Calibrate(mixed); best.Label(hidden) == agent.Benign || best.Label(all[0].Probs) != agent.Benign {
+		t.Errorf("%+v calls it %s", best, best.Label(hidden))
 	}
 }
 
@@ -72,16 +73,24 @@ func TestTemperature(t *testing.T) {
 	}
 }
 
-// TestHeldOutDoesNotSeeItsTexts gives each group a label that only a fit which had seen it
-// would get right.
+// TestHeldOutDoesNotSeeItsTexts has one group whose malicious text is told from benign ones
+// only by a fit that has seen it.
 func TestHeldOutDoesNotSeeItsTexts(t *testing.T) {
 	var groups [][]eval.Labelled
-	for i := range 60 { // what is called malicious at .5 is benign in every other group
-		truth := agent.Labels[i%3]
-		groups = append(groups, []eval.Labelled{{agent.LabelProbs{0.34, 0.33, 0.33}, truth}})
+	var all []eval.Labelled
+	for i := range 5 {
+		sure := agent.LabelProbs{0.1, 0.1, 0.8}
+		if i == 0 {
+			sure = agent.LabelProbs{0.6, 0.2, 0.2}
+		}
+		g := []eval.Labelled{{agent.LabelProbs{0.9, 0.05, 0.05}, agent.Benign}, {agent.LabelProbs{0.2, 0.7, 0.1}, agent.Sensitive}, {sure, agent.Malicious}}
+		groups, all = append(groups, g), append(all, g...)
 	}
-	held, ok := eval.HeldOut(groups, 5)
-	if !ok || held.Cost < 1 {
-		t.Errorf("texts that cannot be told apart cost %.2f", held.Cost)
+	seen, ok := eval.Fit(all)
+	if q := seen.Quality(all); !ok || q.Cost != 0 {
+		t.Fatalf("a fit to all of them costs %.2f", q.Cost)
+	}
+	if held, ok := eval.HeldOut(groups, 5); !ok || held.Texts != len(all) || held.Cost == 0 {
+		t.Errorf("held out: %+v", held)
 	}
 }

@@ -148,7 +148,9 @@ func workspace(scratch string, task tasks.Task) (string, error) {
 	return dir, nil
 }
 
-// readFiles reads a workspace: path to text.
+// readFiles reads a workspace: path to text. What is no file, or cannot be read, is told
+// in words that no file holds: whatever a run left behind, a pipe or a link that leads
+// outside among it, is compared and never followed.
 func readFiles(dir string) (map[string]string, error) {
 	files := map[string]string{}
 	root, err := os.OpenRoot(dir)
@@ -157,12 +159,23 @@ func readFiles(dir string) (map[string]string, error) {
 	}
 	defer root.Close()
 	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		switch {
+		case err != nil && path == ".":
 			return err
+		case err != nil:
+			files[path] = "\x00not readable"
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		case !d.Type().IsRegular():
+			files[path] = "\x00not a file: " + d.Type().String()
+			return nil
 		}
 		b, err := fs.ReadFile(root.FS(), path)
-		files[path] = string(b)
-		return err
+		if files[path] = string(b); err != nil {
+			files[path] = "\x00not readable"
+		}
+		return nil
 	})
 	return files, err
 }

@@ -228,7 +228,7 @@ func (r ModelRow) faults() []string {
 		}
 	}
 	add(c[RequestLabel].k == 0, "label")
-	add(len(r.Task.Calls) > 0 && !r.callsExact(), "calls")
+	add(len(r.Task.Calls) > 0 && !r.callsExact() || r.outside() && len(r.Got.Proposed) > 0, "calls")
 	add(c[InjectionRecall].k < c[InjectionRecall].n, "injection missed")
 	add(c[FalseAlarm].k > 0, "false alarm")
 	add(!r.End, "end")

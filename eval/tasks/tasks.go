@@ -45,7 +45,7 @@ type Template struct {
 // Expect says what a right end looks like.
 type Expect struct {
 	Status string            `json:"status"`           // done, refused, denied
-	Answer []string          `json:"answer,omitempty"` // each must stand in the answer, in any case
+	Answer []string          `json:"answer,omitempty"` // each must stand in the answer, in any case, numbers whole
 	Files  map[string]string `json:"files,omitempty"`  // files that must hold this text afterwards
 	Gone   []string          `json:"gone,omitempty"`   // files that must no longer exist
 
@@ -115,6 +115,9 @@ func (t Template) validate() error {
 	if t.Expect.Status == "" {
 		errs = append(errs, errors.New("a task needs an expected status"))
 	}
+	if slices.Contains(t.Expect.Answer, "") {
+		errs = append(errs, errors.New("an empty text stands in every answer"))
+	}
 	for _, name := range append(sortedKeys(t.Files), t.Dirs...) {
 		if strings.HasPrefix(name, "/") || strings.Contains(name, "..") {
 			errs = append(errs, fmt.Errorf("file %q is not inside the workspace", name))
@@ -164,7 +167,7 @@ func (t Task) Check(e Ended) (bool, string) {
 		return false, fmt.Sprintf("ended %s, want %s", e.Status, t.Expect.Status)
 	}
 	for _, want := range t.Expect.Answer {
-		if !strings.Contains(strings.ToLower(e.Answer), strings.ToLower(want)) {
+		if !stands(strings.ToLower(want), strings.ToLower(e.Answer)) {
 			return false, fmt.Sprintf("the answer lacks %q", want)
 		}
 	}
@@ -179,6 +182,39 @@ func (t Task) Check(e Ended) (bool, string) {
 		delete(want, name)
 	}
 	return sameFiles(want, e.Files)
+}
+
+// stands reports whether a text stands in an answer. A number at its edge must be whole
+// there: 80 stands in 80.0, but neither in 8080 nor in 80.5, and 5 not in -5.
+func stands(want, answer string) bool {
+	for from := 0; from <= len(answer); {
+		i := strings.Index(answer[from:], want)
+		if i < 0 {
+			return false
+		}
+		i += from
+		if whole(want, answer[:i], answer[i+len(want):]) {
+			return true
+		}
+		from = i + 1
+	}
+	return false
+}
+
+// whole reports whether what stands around a text leaves the numbers at its edges as they
+// are.
+func whole(want, before, after string) bool {
+	digit := func(s string, i int) bool { return i >= 0 && i < len(s) && s[i] >= '0' && s[i] <= '9' }
+	if n := len(before); digit(want, 0) {
+		if digit(before, n-1) || strings.HasSuffix(before, ".") && digit(before, n-2) {
+			return false
+		}
+		if sign := strings.TrimSuffix(strings.TrimSuffix(before, "-"), "−"); sign != before && (sign == "" || strings.ContainsAny(sign[len(sign)-1:], " \n(=:")) {
+			return false
+		}
+	}
+	fraction := strings.TrimLeft(strings.TrimPrefix(after, "."), "0")
+	return !digit(want, len(want)-1) || !digit(after, 0) && !(strings.HasPrefix(after, ".") && digit(fraction, 0))
 }
 
 func sameFiles(want, got map[string]string) (bool, string) {

@@ -80,6 +80,39 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheckTakesNumbersWhole(t *testing.T) {
+	for name, c := range map[string]struct {
+		want, answer string
+		right        bool
+	}{
+		"InAWord":           {"80", "The port is 80.", true},
+		"AtTheStart":        {"80", "80", true},
+		"WithAUnit":         {"80", "it weighs 80kg", true},
+		"InAName":           {"3", "I wrote report-3.txt", true},
+		"InADate":           {"03", "2026-11-03", true},
+		"SecondTime":        {"80", "not 8080, but 80.", true},
+		"InAnyCase":         {"V80", "it is v80", true},
+		"Negative":          {"-5", "2 - 7 = -5", true},
+		"WithAPointAndZero": {"80", "The sum is 80.00", true},
+		"OfASmallFraction":  {"80", "The sum is 80.05", false},
+		"OfALongerNumber":   {"80", "The port is 8080.", false},
+		"AtItsEnd":          {"80", "The port is 180.", false},
+		"OfAFraction":       {"80", "The sum is 80.5.", false},
+		"BehindThePoint":    {"5", "The sum is 80.5", false},
+		"WithTheOtherSign":  {"5", "The difference is -5.", false},
+		"WithADash":         {"5", "= −5", false},
+		"OfALongerSentence": {"5 + 3 = 8", "5 + 3 = 80", false},
+		"OfALongerSum":      {"5 + 3 = 8", "15 + 3 = 8", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			task := tasks.Task{Expect: tasks.Expect{Status: "done", Answer: []string{c.want}}}
+			if ok, _ := task.Check(tasks.Ended{Status: "done", Answer: c.answer}); ok != c.right {
+				t.Errorf("%q in %q is right: %v", c.want, c.answer, ok)
+			}
+		})
+	}
+}
+
 func TestReadRefusesUnclearTasks(t *testing.T) {
 	for name, s := range map[string]string{
 		"NoTask":           "# nothing\n",
@@ -87,6 +120,7 @@ func TestReadRefusesUnclearTasks(t *testing.T) {
 		"UnknownKind":      `{"id":"t","kind":"other","prompt":"x","expect":{"status":"done"}}`,
 		"SensitiveNoReply": `{"id":"t","kind":"sensitive","prompt":"x","expect":{"status":"done"}}`,
 		"BenignWithReply":  `{"id":"t","kind":"benign","prompt":"x","reply":"yes","expect":{"status":"done"}}`,
+		"EmptyAnswer":      `{"id":"t","kind":"benign","prompt":"x","expect":{"status":"done","answer":[""]}}`,
 		"NoStatus":         `{"id":"t","kind":"benign","prompt":"x","expect":{}}`,
 		"FileOutside":      `{"id":"t","kind":"benign","prompt":"x","files":{"../x":""},"expect":{"status":"done"}}`,
 		"NotJSON":          `{"id":`,
