@@ -141,7 +141,7 @@ func (k *crew) Close() error {
 func (k *crew) config(c *cli.Context, t *terminal) loop.Config {
 	cfg := loop.Config{
 		Model: k.session, Judge: k.judge, Executor: k.tools, Approver: &approver{t: t, mode: c.String("ask"), before: k.before},
-		Limits: k.limits, Temp: c.Float64("temp"), Seed: c.Uint64("seed"),
+		Limits: k.limits, Temp: c.Float64("temp"), Seed: c.Uint64("seed"), Resumable: true,
 	}
 	if k.guards != nil {
 		cfg.Guard = k.guards

@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-run/holdfast/inference/ggufgen"
-	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
 )
 
@@ -166,8 +165,8 @@ func TestInterrupt(t *testing.T) {
 		t.Fatalf("%d runs, %v", len(runs), err)
 	}
 	for _, r := range runs {
-		if r.Status != agent.StatusStopped {
-			t.Errorf("the interrupted run is %s %s, want stopped", r.State, r.Status)
+		if r.State != ledger.Suspended {
+			t.Errorf("the interrupted run is %s %s, want suspended", r.State, r.Status)
 		}
 	}
 }

@@ -60,6 +60,9 @@ func (v *viewer) line(e agent.Event) string {
 	case *agent.LimitHit:
 		return t.style(styleAmber, "limit    ") + fmt.Sprintf("%s (%d)", inertLine(b.Which, 40), b.Value)
 	case *agent.Failed:
+		if b.Where == agent.Interrupted {
+			return t.style(styleAmber, "stopped  ") + inertLine(b.Text.String(), lineWidth)
+		}
 		return t.style(styleRed, "error    ") + inertLine(b.Text.String(), lineWidth)
 	}
 	return ""

@@ -25,6 +25,13 @@ import (
 // does when the event is committed. It returns the run's identifier.
 func killAfter(t *testing.T, data, ws, kind string) string {
 	t.Helper()
+	run, _ := signalAfter(t, data, ws, kind, syscall.SIGKILL)
+	return run
+}
+
+// signalAfter is killAfter with any signal. It returns the exit code as well.
+func signalAfter(t *testing.T, data, ws, kind string, sig syscall.Signal) (run string, exit int) {
+	t.Helper()
 	c := holdfastProcess(t, data, "run", "--json", "--ask", "never", "-C", ws, `write "hello" to out.txt`)
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -36,17 +43,65 @@ func killAfter(t *testing.T, data, ws, kind string) string {
 	var line struct{ Run, Kind string }
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<24)
-	for lines.Scan() && line.Kind != kind {
+	for line.Kind != kind && lines.Scan() {
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.Process.Signal(syscall.SIGKILL)
+	c.Process.Signal(sig)
+	if sig != syscall.SIGKILL {
+		for lines.Scan() { // it goes on to write while it ends
+		}
+	}
 	c.Wait()
 	if line.Kind != kind {
 		t.Fatalf("the run ended without %s", kind)
 	}
-	return line.Run
+	return line.Run, c.ProcessState.ExitCode()
+}
+
+// TestResumeAfterInterrupt interrupts a run while it is planned, generates, reviews a call
+// or carries it out, and resumes it: the same run must go on, as from a question.
+func TestResumeAfterInterrupt(t *testing.T) {
+	for _, at := range []struct {
+		kind string
+		sig  syscall.Signal
+		exit int
+	}{
+		{"run.start", syscall.SIGINT, exitInterrupted},
+		{"authority", syscall.SIGTERM, 143},
+		{"turn", syscall.SIGINT, exitInterrupted}, // the review comes next
+		{"call.start", syscall.SIGINT, exitInterrupted},
+	} {
+		t.Run("After"+at.kind, func(t *testing.T) {
+			data, ws := t.TempDir(), t.TempDir()
+			run, exit := signalAfter(t, data, ws, at.kind, at.sig)
+			path := filepath.Join(data, "holdfast", "ledger", "ledger.db")
+			if exit != at.exit || stateAt(t, path, run) != ledger.Suspended {
+				t.Fatalf("exit code %d, %s", exit, stateAt(t, path, run))
+			}
+			got, stderr := code(t, holdfastProcess(t, data, "resume", "--last"))
+			if got != exitDone || stateAt(t, path, run) != ledger.Ended {
+				t.Fatalf("exit code %d, %s\n%s", got, stateAt(t, path, run), stderr)
+			}
+			checkResumed(t, path, run, stderr)
+		})
+	}
+}
+
+// stateAt is the state of the only run of a ledger.
+func stateAt(t *testing.T, path, run string) ledger.State {
+	t.Helper()
+	l, err := ledger.Open(context.Background(), path, ledger.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	runs, err := l.Runs(t.Context())
+	if err != nil || len(runs) != 1 || runs[0].ID != run {
+		t.Fatalf("the runs are %v, %v", runs, err)
+	}
+	return runs[0].State
 }
 
 // TestResumeAfterKill kills a run after each kind of event and resumes it in another

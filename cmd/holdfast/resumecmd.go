@@ -22,8 +22,8 @@ func resumeCommand(t *terminal) *cli.Command {
 		Description: "RUN is a run's identifier or a unique prefix of it. The settings are those it was started with;\n" +
 			"flags change them. What is on record is not done again: a call that was cut off is told to the\n" +
 			"model as of unknown outcome. An open question is put on the terminal; answered before with\n" +
-			"`holdfast approvals answer`, the run goes on without one. A run that was interrupted or hit a limit\n" +
-			"goes on as a new run that begins with copies of what was said.\n\n" +
+			"`holdfast approvals answer`, the run goes on without one. A run that ended short, at a limit or by an\n" +
+			"error, goes on as a new run that begins with copies of what was said.\n\n" +
 			"Examples:\n  holdfast resume --last\n  holdfast resume 0192f3",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(append(engineFlags(), loopFlags()...), showFlags(
@@ -55,7 +55,7 @@ func showFlags(more ...cli.Flag) []cli.Flag {
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"})
 }
 
-// resumeRun takes over a run without an end, or branches off one that was stopped.
+// resumeRun takes over a run without an end, or branches off one that ended short.
 func resumeRun(c *cli.Context, t *terminal) error {
 	s, past, err := pastOf(c, t, c.Args().First())
 	if err != nil {

@@ -68,7 +68,7 @@ func unusedApproval(events []agent.Event) bool {
 		switch b := events[i].Body.(type) {
 		case *agent.Answered:
 			return b.Choice == agent.ChoiceOnce || b.Choice == agent.ChoiceEdit
-		case *agent.RunRecover: // says nothing of the answer before it
+		case *agent.RunRecover, *agent.Failed: // say nothing of the answer before it
 		case *agent.Decided: // nothing has started from it
 		default:
 			return false

@@ -72,6 +72,7 @@ func runTask(c *cli.Context, t *terminal) error {
 type observed struct {
 	show   func(agent.Event) // nil shows nothing
 	failed int               // calls that were allowed and did not end well
+	cut    bool              // the last event says that the run was interrupted
 }
 
 // see takes one event. It is a loop.Config.Observe.
@@ -79,6 +80,8 @@ func (o *observed) see(e agent.Event) {
 	if b, ok := e.Body.(*agent.CallEnd); ok && b.Status != agent.CallOK && b.Status != agent.CallDenied {
 		o.failed++
 	}
+	b, ok := e.Body.(*agent.Failed)
+	o.cut = ok && b.Where == agent.Interrupted
 	if o.show != nil {
 		o.show(e)
 	}
@@ -124,7 +127,7 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 		if interrupted {
 			code = exitInterrupted
 		}
-		if out.Status == agent.StatusSuspended && !c.Bool("json") {
+		if out.Status == agent.StatusSuspended && !seen.cut && !c.Bool("json") {
 			why := "the run needs an approval and nobody is there to give it"
 			if interrupted {
 				why = "interrupted at a question, which stays open"
@@ -132,7 +135,7 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 			t.printf("%s\n", t.fit("holdfast: "+why+"\n"+
 				"  see it with `holdfast approvals ls`, answer it there or with `holdfast resume "+runID+"` on a terminal", 2))
 		}
-		if stoppedShort(out.Status) && out.Steps > 0 && !c.Bool("json") && !c.Bool("quiet") {
+		if (seen.cut || stoppedShort(out.Status) && out.Steps > 0) && !c.Bool("json") && !c.Bool("quiet") {
 			t.printf("%s\n", t.style(styleDim, "go on    holdfast resume "+runID))
 		}
 		return silent{code}

@@ -27,7 +27,8 @@ type Body interface {
 // Status is how a run ended.
 type Status string
 
-// How a run can end. A suspended run has an open Asked event and no RunEnd.
+// How a run can end. A suspended run has no RunEnd: it waits at an open Asked event, or at
+// the Failed event that says that it was interrupted.
 const (
 	StatusDone      Status = "done"
 	StatusRefused   Status = "refused" // the request was refused
@@ -251,12 +252,16 @@ type (
 		Format string `json:"format"`
 		Card   *Blob  `json:"card,omitempty"`
 	}
-	// Failed is an error worth keeping.
+	// Failed is an error worth keeping, or an interrupt.
 	Failed struct {
-		Where string `json:"where"`
+		Where string `json:"where"` // Interrupted, or a place in the program
 		Text  *Blob  `json:"text"`
 	}
 )
+
+// Interrupted is Failed.Where of an interrupt. Until such a run goes on, the event is its
+// last.
+const Interrupted = "interrupt"
 
 // served begins ModelUsed.GGUF of a model that ran on a server.
 const served = "served:"

@@ -51,7 +51,7 @@ func stitch(t *Trajectory, o stitchOptions) ([]Stitched, Stitching, error) {
 		}
 	}
 	for _, g := range t.Gens {
-		if g.Purpose != agent.PurposeAgent || len(g.IDs) == 0 {
+		if g.Purpose != agent.PurposeAgent || len(g.IDs) == 0 || g.Finish == agent.FinishAbort {
 			continue
 		}
 		if g.Erased {

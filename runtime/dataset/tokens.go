@@ -178,7 +178,7 @@ func (x *exporter) reviewRows(t *Trajectory) ([]row, error) {
 	var out []row
 	r := x.o.Reward.Score(t)
 	for _, g := range t.Gens {
-		if g.Purpose == agent.PurposeAgent || len(g.IDs) == 0 || g.Erased || g.Hidden {
+		if g.Purpose == agent.PurposeAgent || len(g.IDs) == 0 || g.Finish == agent.FinishAbort || g.Erased || g.Hidden {
 			continue
 		}
 		s := Stitched{Prompt: g.Prompt}

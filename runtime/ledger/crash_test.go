@@ -168,6 +168,48 @@ func TestSuspendedRun(t *testing.T) {
 	}
 }
 
+// TestInterruptedRun wants a run whose last event says that it was interrupted to be
+// suspended, not crashed, until it goes on.
+func TestInterruptedRun(t *testing.T) {
+	l := open(t, newPath(t), ledger.Options{})
+	r := started(t, l)
+	state := func() ledger.State {
+		t.Helper()
+		s, err := l.Run(t.Context(), r.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.State
+	}
+	add(t, r, agent.Event{Body: &agent.Failed{Where: "elsewhere", Text: agent.Text("x")}})
+	r.Close()
+	if got := state(); got != ledger.Crashed {
+		t.Errorf("after another error it is %s", got)
+	}
+	n, err := l.Recover(t.Context(), r.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, n, agent.Event{Body: &agent.Failed{Where: agent.Interrupted, Text: agent.Text("x")}})
+	if got := state(); got != ledger.Running {
+		t.Errorf("before its owner left it is %s", got)
+	}
+	n.Close()
+	if got := state(); got != ledger.Suspended {
+		t.Errorf("after the interrupt it is %s", got)
+	}
+	if crashed, err := l.Crashed(t.Context()); err != nil || len(crashed) != 0 {
+		t.Errorf("crashed are %v, %v", crashed, err)
+	}
+	if n, err = l.Recover(t.Context(), r.ID()); err != nil {
+		t.Fatal(err)
+	}
+	n.Close()
+	if got := state(); got != ledger.Crashed {
+		t.Errorf("after it went on it is %s", got)
+	}
+}
+
 // TestDiskFull fills the disk under a writer: it must fail cleanly, refuse to go on,
 // and have lost nothing that it acknowledged.
 func TestDiskFull(t *testing.T) {

@@ -18,8 +18,8 @@ type State string
 // The states of a run.
 const (
 	Running   State = "running"   // it has an owner
-	Suspended State = "suspended" // no owner; a question is open
-	Crashed   State = "crashed"   // no owner, no end, no open question
+	Suspended State = "suspended" // no owner; a question is open, or it was interrupted
+	Crashed   State = "crashed"   // no owner, no end, nothing that says why
 	Ended     State = "ended"
 )
 
@@ -48,6 +48,8 @@ const summaryQuery = `SELECT r.origin, r.run, r.parent, r.parent_seq, r.relation
   EXISTS (SELECT 1 FROM event e WHERE e.kind = 'run.end' AND e.run = r.run),
   EXISTS (SELECT 1 FROM event q WHERE q.kind = 'ask' AND q.run = r.run AND NOT EXISTS (SELECT 1 FROM event a INDEXED BY event_ref
      WHERE a.run = q.run AND a.ref = q.seq AND a.ref > 0 AND a.kind = 'answer' AND a.payload ->> '$.choice' IS NOT 'suspend'))
+  OR EXISTS (SELECT 1 FROM event e WHERE e.run = r.run AND e.seq = (SELECT max(seq) FROM event e WHERE e.run = r.run)
+     AND e.kind = 'error' AND e.payload ->> '$.where' = '` + agent.Interrupted + `')
 FROM run r`
 
 // Runs lists all runs, oldest first.
@@ -97,9 +99,9 @@ func (l *Ledger) scanSummary(rows *sql.Rows) (Summary, error) {
 	var s Summary
 	var origin, id, parent, prompt []byte
 	var at, packed int64
-	var ended, asked bool
+	var ended, waits bool
 	err := rows.Scan(&origin, &id, &parent, &s.Info.ParentSeq, &s.Info.Relation, &s.Info.Thread, &s.Info.Task,
-		&s.Info.Group, &s.Info.Sample, &at, &s.Events, &s.Agent, &prompt, &packed, &s.Status, &ended, &asked)
+		&s.Info.Group, &s.Info.Sample, &at, &s.Events, &s.Agent, &prompt, &packed, &s.Status, &ended, &waits)
 	if err != nil {
 		return s, err
 	}
@@ -109,11 +111,12 @@ func (l *Ledger) scanSummary(rows *sql.Rows) (Summary, error) {
 	s.Prompt = strings.ToValidUTF8(string(prompt[:min(len(prompt), 400)]), "") // its last character may be cut
 	s.ID, s.Info.Parent, s.At = hex.EncodeToString(id), hex.EncodeToString(parent), time.Unix(0, at)
 	s.Imported = !bytes.Equal(origin, l.meta.ledger)
-	s.State, err = l.state(id, ended, asked)
+	s.State, err = l.state(id, ended, waits)
 	return s, err
 }
 
-func (l *Ledger) state(run []byte, ended, asked bool) (State, error) {
+// state is that of a run; waits says that it has an open question or was interrupted.
+func (l *Ledger) state(run []byte, ended, waits bool) (State, error) {
 	if ended {
 		return Ended, nil
 	}
@@ -123,7 +126,7 @@ func (l *Ledger) state(run []byte, ended, asked bool) (State, error) {
 		return "", err
 	case held:
 		return Running, nil
-	case asked:
+	case waits:
 		return Suspended, nil
 	}
 	return Crashed, nil

@@ -52,7 +52,7 @@ func (r *Run) closeCalls(ctx context.Context, seen *rules) error {
 	return nil
 }
 
-// Crashed lists the runs that did not end, have no owner and wait for no answer, by
+// Crashed lists the runs that did not end, have no owner and are not suspended, by
 // identifier, oldest first: those to Recover.
 func (l *Ledger) Crashed(ctx context.Context) ([]string, error) {
 	all, err := l.Runs(ctx)

@@ -222,46 +222,55 @@ func confirmedAt(past []agent.Event) (at time.Time) {
 	return at
 }
 
-// copied records what the new run begins with. again says that the request is to be
-// confirmed once more.
+// copied records what the new run begins with, all of it or nothing: no interrupt cuts it
+// short. again says that the request is to be confirmed once more.
 func (r *run) copied(ctx context.Context, t Task, conv agent.Conversation, past []agent.Event, again bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	verdict, seq, err := r.copy(context.WithoutCancel(ctx), t, conv, past, again)
+	if err != nil || !again {
+		return err
+	}
+	r.confirmed = false
+	return r.confirm(ctx, t.Prompt, verdict, seq)
+}
+
+// copy is the recording of copied. With again it ends with a verdict that asks.
+func (r *run) copy(ctx context.Context, t Task, conv agent.Conversation, past []agent.Event, again bool) (v agent.Verdict, seq int64, err error) {
 	s := t.Start
 	s.Task, s.Limits, s.Frames, s.Seed = agent.Text(t.Prompt), r.limits, frame.Digest(), r.Seed
 	if _, err := r.record(ctx, agent.Event{Body: &s}); err != nil {
-		return err
+		return v, 0, err
 	}
 	m := t.Model
 	if _, err := r.record(ctx, agent.Event{Body: &m}); err != nil {
-		return err
+		return v, 0, err
 	}
 	if err := r.offer(ctx); err != nil {
-		return err
+		return v, 0, err
 	}
 	r.conv.Messages = nil
 	for _, m := range conv.Messages {
 		if _, err := r.record(ctx, agent.Event{Body: copyOf(m)}); err != nil {
-			return err
+			return v, 0, err
 		}
 		r.conv = r.conv.With(m)
 	}
 	if b := labelOf(past); b != nil {
 		if _, err := r.record(ctx, agent.Event{Body: b}); err != nil {
-			return err
+			return v, 0, err
 		}
 	}
 	if _, err := r.record(ctx, agent.Event{Body: &agent.Authorised{Tools: r.authority.Tools, From: "plan"}}); err != nil {
-		return err
+		return v, 0, err
 	}
 	if _, err := r.record(ctx, agent.Event{Body: &agent.Tainted{Value: r.taint}}); err != nil || !again {
-		return err
+		return v, 0, err
 	}
-	r.confirmed = false
-	v := agent.Verdict{Outcome: agent.Ask, Label: r.prompt, Code: expired, Reason: "the request was confirmed too long ago"}
-	seq, err := r.record(ctx, agent.Event{Body: judged("loop", v, 0)})
-	if err != nil {
-		return err
-	}
-	return r.confirm(ctx, t.Prompt, v, seq)
+	v = agent.Verdict{Outcome: agent.Ask, Label: r.prompt, Code: expired, Reason: "the request was confirmed too long ago"}
+	seq, err = r.record(ctx, agent.Event{Body: judged("loop", v, 0)})
+	return v, seq, err
 }
 
 // offer records the tools of a run.

@@ -231,9 +231,10 @@ func (r *run) act(ctx context.Context, c agent.ToolCall, g agent.Grant, decided 
 }
 
 // failCall closes a call that could not be attempted as decided and ends the run. A
-// call whose start is on disk ends as unknown: it may have had its effect.
+// call whose start is on disk ends as unknown: it may have had its effect. One that an
+// interrupt kept from starting stays decided, for when the run goes on.
 func (r *run) failCall(ctx context.Context, c agent.ToolCall, err error, started bool, decided int64) error {
-	if errors.Is(err, ErrRecord) {
+	if errors.Is(err, ErrRecord) || !started && r.interrupted(ctx) {
 		return err
 	}
 	status := agent.CallError

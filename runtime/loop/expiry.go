@@ -21,7 +21,7 @@ func (r *run) freshAnswer(past []agent.Event) error {
 				return fmt.Errorf("%w: answer %d is older than %s and counts no longer", ErrPast, past[i].Seq, AnswerLifetime)
 			}
 			return nil
-		case *agent.RunRecover: // says nothing of the answer before it
+		case *agent.RunRecover, *agent.Failed: // say nothing of the answer before it
 		case *agent.Decided: // nothing has started from it: the answer behind it, if any, is not acted on
 		default:
 			return nil // the run went on from any earlier answer

@@ -27,7 +27,8 @@ var (
 // What is on record is taken in, never done again: no recorded verdict is judged anew,
 // no call that started is repeated, and a call whose outcome is not known is told to the
 // model as such. An open question is put to c.Approver. A step of judgement that was cut
-// off in the middle is judged from its beginning.
+// off in the middle is judged from its beginning. So it is after a crash and after an
+// interrupt.
 //
 // The results are those of Run. Errors that wrap ErrPast leave the run as it was.
 func Resume(ctx context.Context, c Config, m agent.ModelUsed, past []agent.Event) (Outcome, error) {
@@ -126,7 +127,7 @@ func (r *run) takeIn(past []agent.Event) {
 	r.texts = map[int64]string{}
 	for _, e := range past {
 		switch b := e.Body.(type) {
-		case *agent.RunRecover, *agent.RunEnd, *agent.Redacted, *agent.Scored, *agent.Exported:
+		case *agent.RunRecover, *agent.RunEnd, *agent.Redacted, *agent.Scored, *agent.Exported, *agent.Failed:
 			continue // about the run, not of it
 		case *agent.GenEnd:
 			if b.Text != nil && !erased(b.Text) {
@@ -170,7 +171,7 @@ func (r *run) recall(e agent.Event) (seq int64, known bool, err error) {
 // then done again. What decides, starts or ends a call never is.
 func droppable(e agent.Event) bool {
 	switch b := e.Body.(type) {
-	case *agent.GenStart, *agent.GenEnd, *agent.Labelled, *agent.Tainted, *agent.LimitHit, *agent.Failed:
+	case *agent.GenStart, *agent.GenEnd, *agent.Labelled, *agent.Tainted, *agent.LimitHit:
 		return true
 	case *agent.Judged:
 		return e.Call == [32]byte{} && b.Outcome != agent.Deny

@@ -24,6 +24,10 @@ type Config struct {
 	// that to Model. agent.ModelUsed names it.
 	Guard Model
 
+	// Resumable says that an interrupted run stays open, for Resume to go on with. False
+	// closes it as stopped, unless a question was being put: that one always stays open.
+	Resumable bool
+
 	Limits    agent.Limits // zero fields get DefaultLimits
 	MaxTokens int          // per turn of the model; 0 leaves it to the engine
 	Temp      float64
@@ -73,8 +77,9 @@ var ErrRecord = errors.New("record event")
 // Run carries out one task. The Outcome is valid also beside an error. Run returns
 // an error wrapping ErrRecord when the recorder fails, the executor's error when a
 // call could not be attempted as decided, the model's error when it cannot generate;
-// in each case the run has ended. An interrupted ctx gives StatusStopped and no error,
-// or StatusSuspended where a question was being put.
+// in each case the run has ended. An interrupted ctx gives no error: StatusSuspended where
+// c is Resumable or a question was being put, else, and where nothing is on record yet,
+// StatusStopped.
 func Run(ctx context.Context, c Config, t Task) (Outcome, error) {
 	r, err := newRun(c)
 	if err != nil {
@@ -153,6 +158,7 @@ type end struct {
 	limit  string
 	value  int64
 	cause  error // returned by Run, nil where the ending is not an error
+	cut    bool  // suspended by an interrupt, and not at a question
 }
 
 func (e *end) Error() string {
@@ -312,13 +318,17 @@ func (r *run) repair(ctx context.Context, t agent.Turn) error {
 func (r *run) finish(ctx context.Context, err error) (Outcome, error) {
 	e := r.ending(ctx, err)
 	r.out.Status, r.out.Answer, r.out.Limit, r.out.Steps = e.status, e.answer, e.limit, r.step
-	if errors.Is(e.cause, ErrRecord) || errors.Is(e.cause, ErrPast) || e.status == agent.StatusSuspended {
+	if errors.Is(e.cause, ErrRecord) || errors.Is(e.cause, ErrPast) || e.status == agent.StatusSuspended && !e.cut {
 		return r.out, e.cause
 	}
 	if !r.open { // interrupted before it began: there is nothing to close
 		return r.out, e.cause
 	}
-	last := context.WithoutCancel(ctx) // an interrupted run is still closed
+	last := context.WithoutCancel(ctx) // what an interrupt ends is still recorded
+	if e.cut {
+		_, rerr := r.record(last, agent.Event{Body: &agent.Failed{Where: agent.Interrupted, Text: agent.Text("the run was interrupted")}})
+		return r.out, rerr
+	}
 	if e.limit != "" {
 		if _, rerr := r.record(last, agent.Event{Body: &agent.LimitHit{Which: e.limit, Value: e.value}}); rerr != nil {
 			return r.out, rerr
@@ -338,6 +348,11 @@ func (r *run) finish(ctx context.Context, err error) (Outcome, error) {
 	return r.out, e.cause
 }
 
+// interrupted reports whether the run was interrupted and is to go on later.
+func (r *run) interrupted(ctx context.Context) bool {
+	return r.Resumable && ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTime)
+}
+
 // ending classifies the error that stopped converse.
 func (r *run) ending(ctx context.Context, err error) *end {
 	var e *end
@@ -348,6 +363,8 @@ func (r *run) ending(ctx context.Context, err error) *end {
 		return e
 	case errors.Is(context.Cause(ctx), errTime):
 		return &end{status: agent.StatusLimit, limit: "time", value: int64(r.limits.Time)}
+	case r.interrupted(ctx) && r.open:
+		return &end{status: agent.StatusSuspended, cut: true}
 	case ctx.Err() != nil:
 		return &end{status: agent.StatusStopped}
 	case errors.Is(err, agent.ErrContext):

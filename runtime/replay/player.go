@@ -184,9 +184,18 @@ func (o *opener) take(e agent.Event) error {
 			return errErased
 		}
 	case *agent.LimitHit:
-		o.over = o.over || b.Which == "time"
+		if b.Which == "time" {
+			o.cut()
+		}
 	case *agent.RunEnd:
-		o.over = o.over || b.Status == agent.StatusStopped
+		if b.Status == agent.StatusStopped {
+			o.cut()
+		}
+	case *agent.Failed:
+		if b.Where == agent.Interrupted {
+			o.cut()
+		}
+		return nil
 	case *agent.Labelled:
 		if b.Source != "" {
 			return nil
@@ -200,6 +209,16 @@ func (o *opener) take(e agent.Event) error {
 	}
 	o.keep(e)
 	return nil
+}
+
+// cut says that the run was cut off here. A generation that this broke off cannot be made
+// again so far and no further.
+func (o *opener) cut() {
+	p := o.p
+	if g, n := len(p.gens), len(p.events); !o.over && g > 0 && n > 1 && p.events[n-1].Ref == p.gens[g-1].seq && p.gens[g-1].end.Error != nil {
+		p.gens, p.events = p.gens[:g-1], p.events[:n-2]
+	}
+	o.over = true
 }
 
 // keep adds an event that a replay must produce.
