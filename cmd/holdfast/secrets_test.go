@@ -4,9 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/agenttest"
@@ -91,6 +96,52 @@ tools:
 	}
 	if !strings.Contains(bodies.String(), `"secrets":["token"]`) {
 		t.Error("the record does not say which secret was given")
+	}
+}
+
+// TestSecretFilesOfOthersAreRefused gives files that another user owns, could read or could
+// change. Run it as root and as an ordinary user: what each can meet differs.
+func TestSecretFilesOfOthersAreRefused(t *testing.T) {
+	file := func(name string, mode os.FileMode) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := errors.Join(os.WriteFile(path, []byte("value-of-the-secret"), 0o600), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, mode := range []os.FileMode{0o600, 0o400} {
+		if v, err := readSecret(file("own", mode)); err != nil || string(v) != "value-of-the-secret" {
+			t.Errorf("mode %#o: %q, %v", mode, v, err)
+		}
+	}
+	for _, mode := range []os.FileMode{0o640, 0o604, 0o620, 0o602} {
+		if _, err := readSecret(file("open", mode)); err == nil || !strings.Contains(err.Error(), "by others") {
+			t.Errorf("mode %#o: %v", mode, err)
+		}
+	}
+	other := "/etc/passwd"
+	if os.Geteuid() == 0 {
+		other = file("other", 0o600)
+		if err := os.Chown(other, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := readSecret(other); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+		t.Errorf("of another user: %v", err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(other, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readSecret(link); err == nil || !strings.Contains(err.Error(), "belongs to user") {
+		t.Errorf("by a link of one's own: %v", err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readSecret(pipe); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a pipe: %v", err)
 	}
 }
 
