@@ -18,10 +18,13 @@ esac
 export SEED=${SEED:-1}
 work=${WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/holdfast/recipe/$size}
 mkdir -p "$work"
+[ -x bin/holdfast ] || { echo "recipe: bin/holdfast is not built: run make build" >&2; exit 1; }
 
 # What the trainer needs beyond the build: Debian's PyTorch and the parts of gguf-py.
-if ! /usr/bin/python3 -c 'import torch, numpy, regex, tqdm, yaml' 2>/dev/null; then
+export PYTHON=${PYTHON:-/usr/bin/python3}
+if ! "$PYTHON" -c 'import torch, numpy, regex, tqdm, yaml' 2>/dev/null; then
 	packages="python3-torch python3-numpy python3-regex python3-tqdm python3-yaml"
+	[ "$PYTHON" = /usr/bin/python3 ] || { echo "recipe: $PYTHON lacks torch, numpy, regex, tqdm or yaml" >&2; exit 1; }
 	[ "$(id -u)" = 0 ] || { echo "recipe: run: sudo apt-get install $packages" >&2; exit 1; }
 	echo "recipe: installing $packages" >&2
 	apt-get update -qq >/dev/null
@@ -30,9 +33,17 @@ if ! /usr/bin/python3 -c 'import torch, numpy, regex, tqdm, yaml' 2>/dev/null; t
 fi
 third_party/llama.cpp/build.sh tools llama-quantize
 
+# What was begun goes on only with the documents that it was begun with: the generator holds
+# phrases and prompts, and the digest of the prompts goes into the file.
+go build -trimpath -buildvcs=false -o "$work/gen" ./models/recipe/gen
+made="$(sha256sum <"$work/gen" | cut -c1-64) docs $docs seed $SEED"
+if [ -s "$work/docs.jsonl" ] && [ "$(cat "$work/made" 2>/dev/null)" != "$made" ]; then
+	echo "recipe: $work was begun with another generator, DOCS or SEED: remove it, or name another folder with WORK" >&2
+	exit 1
+fi
 if [ ! -s "$work/docs.jsonl" ]; then
 	echo "recipe: writing documents"
-	go build -o "$work/gen" ./models/recipe/gen
+	echo "$made" >"$work/made"
 	held=$((docs / 100))
 	"$work/gen" -n $held -split slots -seed $((SEED + 10)) -o "$work/slots.jsonl" >/dev/null
 	"$work/gen" -n $held -split phr -seed $((SEED + 11)) -o "$work/phr.jsonl" >/dev/null
@@ -44,7 +55,8 @@ fi
 
 # The digest of the prompts goes into the file: this build refuses to call a model
 # calibrated that was trained on other prompts.
-frames=$(go run ./cmd/holdfast version --json | sed 's/.*"frames":"\([0-9a-f]*\)".*/\1/')
+frames=$(bin/holdfast version --json | sed -n 's/.*"frames":"\([0-9a-f]*\)".*/\1/p')
+[ ${#frames} = 64 ] || { echo "recipe: holdfast version names no prompts" >&2; exit 1; }
 metadata() { # TEMPERATURE of the labels, "" before it is known
 	cat >"$work/meta.json" <<META
 {"general.name": "holdfast reference",
@@ -63,22 +75,35 @@ else
 	MINUTES=${MINUTES:-140} $train/train.sh full "$work/docs.jsonl" "$work" "$work/reference.gguf"
 fi
 bin/holdfast models verify "$work/reference.gguf"
-[ "$size" = full ] || exit 0
+tasks=120
+[ "$size" = full ] || tasks=40
 
 # The temperature of the labels is fitted on tasks drawn for that alone, and goes into the file.
 echo "recipe: fitting the temperature of the labels"
-go build -o "$work/gen" ./models/recipe/gen
-mkdir -p "$work/fit/eval"
+mkdir -p "$work/fit/eval" # the ledger gets a folder of its own, which holdfast makes and only its owner can enter
 for split in slots phr; do
-	"$work/gen" -tasks -n 120 -split $split -seed $((SEED + 20)) -o "$work/fit/eval/$split.jsonl" >/dev/null
+	"$work/gen" -tasks -n $tasks -split $split -seed $((SEED + 20)) -o "$work/fit/eval/$split.jsonl" >/dev/null
 done
-bin/holdfast eval calibrate -m "$work/reference.gguf" --recipe "$work/fit" --split own,slots,phr --limit 120 --seed $((SEED + 20)) \
-	--ledger "$work/fit/ledger.db" | tee "$work/calibration.txt"
+bin/holdfast eval calibrate -m "$work/reference.gguf" --recipe "$work/fit" --split own,slots,phr --limit $tasks --seed $((SEED + 20)) \
+	--ledger "$work/fit/ledger/ledger.db" | tee "$work/calibration.txt"
 temperature=$(sed -n 's/^for a model.s file: .* temp=\([0-9.]*\).*/\1/p' "$work/calibration.txt")
 [ -n "$temperature" ] || { echo "recipe: no temperature in $work/calibration.txt" >&2; exit 1; }
 metadata "$temperature"
 $train/export.sh "$work/docs.jsonl" "$work" "$work/reference.gguf"
+bin/holdfast models verify "$work/reference.gguf"
+[ "$size" = full ] || exit 0
 
-cp "$work/reference.gguf" models/reference/reference.gguf
-cp "$work/agree.json.gz" models/recipe/eval/agree.json.gz
+# A slow machine trains less in the same time: what it made is not put over what is there.
+trained=$(sed -n 's/^wrote .*: [0-9]* steps, \([0-9]*\)\.[0-9]* M tokens.*/\1/p' "$work/train.log" | tail -n 1)
+if [ "${trained:-0}" -lt "${LEAST:-50}" ]; then
+	echo "recipe: trained on ${trained:-0} M tokens, fewer than LEAST=${LEAST:-50}: $work/reference.gguf is not installed; give it more MINUTES" >&2
+	exit 1
+fi
+install_file() { # FROM TO, whole or not at all; a name with a dot is not embedded
+	local part
+	part=$(dirname "$2")/.$(basename "$2").new
+	cp "$1" "$part" && mv "$part" "$2"
+}
+install_file "$work/agree.json.gz" models/recipe/eval/agree.json.gz
+install_file "$work/reference.gguf" models/reference/reference.gguf
 echo "recipe: installed models/reference/reference.gguf and its agreement cases; run make examples, make model-eval, and write the card"

@@ -201,24 +201,6 @@ func TestSplitsShareNothing(t *testing.T) {
 			}
 		}
 	})
-	t.Run("phrases", func(t *testing.T) {
-		n := 0
-		for name, lines := range p {
-			h, ok := p[name+".held"]
-			if !ok {
-				continue
-			}
-			n++
-			for _, l := range h {
-				if slices.Contains(lines, l) {
-					t.Errorf("%s: %q is in both", name, l)
-				}
-			}
-		}
-		if n < 40 {
-			t.Errorf("only %d sections have held-out phrases", n)
-		}
-	})
 }
 
 // splitValue reports whether a value is one of those that are told apart by hash.

@@ -24,7 +24,7 @@ def main():
     o = a.parse_args()
     if not 0 <= o.share <= 1:
         a.error("--share is between 0 and 1")
-    first, second = (torch.load(p, map_location="cpu") for p in (o.first, o.second))
+    first, second = (torch.load(p, map_location="cpu", weights_only=False) for p in (o.first, o.second))
     if first["shape"] != second["shape"] or first["master"].keys() != second["master"].keys():
         sys.exit("average.py: the checkpoints are not of one shape")
     master = {n: w * (1 - o.share) + second["master"][n] * o.share for n, w in first["master"].items()}

@@ -88,9 +88,12 @@ class Split:
         self.names.append(name)
 
     def save(self, path):
-        np.savez(path, ids=np.concatenate(self.ids), wanted=np.concatenate(self.wanted), start=np.array(self.start),
-                 branches=np.array(self.branches, np.int64).reshape(-1, 3), first_branch=np.array(self.first),
-                 segments=np.array(self.segments, np.int64).reshape(-1, 3), kinds=np.array(self.kinds), names=np.array(self.names))
+        part = f"{path}.part"
+        with open(part, "wb") as f:  # whole or not there: train.sh goes on with what is there
+            np.savez(f, ids=np.concatenate(self.ids), wanted=np.concatenate(self.wanted), start=np.array(self.start),
+                     branches=np.array(self.branches, np.int64).reshape(-1, 3), first_branch=np.array(self.first),
+                     segments=np.array(self.segments, np.int64).reshape(-1, 3), kinds=np.array(self.kinds), names=np.array(self.names))
+        os.replace(part, path)
 
     def summary(self):
         lengths = np.diff(self.start)

@@ -33,7 +33,7 @@ _LABEL = re.compile(r"\b(" + "|".join(LABELS) + r")\b")
 
 def load(path, ops, dtype, device):
     """A Model from a checkpoint."""
-    saved = torch.load(path, map_location="cpu")
+    saved = torch.load(path, map_location="cpu", weights_only=False)
     return m.Model(m.Shape(**saved["shape"]), saved["master"], ops, dtype, device)
 
 

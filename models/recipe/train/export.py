@@ -125,7 +125,7 @@ def main():
     a.add_argument("--out", required=True)
     o = a.parse_args()
     gguf = gguf_module()
-    saved, tok = torch.load(o.model, map_location="cpu"), tokenizer.Tokenizer(o.tokenizer)
+    saved, tok = torch.load(o.model, map_location="cpu", weights_only=False), tokenizer.Tokenizer(o.tokenizer)
     template = pathlib.Path(o.template).read_text(encoding="utf-8")
     extra = json.loads(pathlib.Path(o.meta).read_text(encoding="utf-8")) if o.meta else {}
     if saved["shape"]["vocab"] != len(tok):

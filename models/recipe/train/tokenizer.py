@@ -11,6 +11,7 @@ import argparse
 import collections
 import heapq
 import json
+import os
 import re
 
 import regex
@@ -196,7 +197,9 @@ def main():
     spare = -(len(tokens) + len(special)) % 32  # a multiple of 32 for the kernels
     if spare:
         merges, tokens = merges[: len(merges) - (32 - spare)], tokens[: len(tokens) - (32 - spare)]
-    json.dump({"tokens": tokens + special, "merges": merges, "special": special}, open(o.out, "w", encoding="utf-8"), ensure_ascii=False)
+    with open(o.out + ".part", "w", encoding="utf-8") as f:  # whole or not there
+        json.dump({"tokens": tokens + special, "merges": merges, "special": special}, f, ensure_ascii=False)
+    os.replace(o.out + ".part", o.out)
     print(f"{len(words)} words counted, {len(tokens) + len(special)} tokens, {len(merges)} merges -> {o.out}")
 
 

@@ -84,8 +84,8 @@ class Trainer:
         self.corpus = data.Corpus(o.data)
         self.packers = [data.Packer(self.corpus, o.batch // self.threads, [o.seed, i], o.gap_share, o.max_gap, min(1000, o.vocab - 8)) for i in range(self.threads)]
         self.step, self.used, self.spent = 0, 0, 0.0
-        saved = torch.load(o.out, map_location="cpu") if o.resume and os.path.exists(o.out) else None
-        first = torch.load(o.init, map_location="cpu") if o.init and not saved else None
+        saved = torch.load(o.out, map_location="cpu", weights_only=False) if o.resume and os.path.exists(o.out) else None
+        first = torch.load(o.init, map_location="cpu", weights_only=False) if o.init and not saved else None
         if first and m.Shape(**first["shape"]) != self.shape:
             raise SystemExit(f"{o.init} holds a model of another shape: {first['shape']}")
         master = (saved or first or {}).get("master") or m.init(self.shape, o.seed)
