@@ -153,7 +153,7 @@ func isCopy(e agent.Event) bool {
 // the code that recorded it. It returns the step to go on with.
 func (r *run) regain(ctx context.Context, t Task, past []agent.Event) (first int, err error) {
 	var conv agent.Conversation
-	first = 1
+	first, again := 1, false
 	for i, e := range past {
 		switch b := e.Body.(type) {
 		case *agent.Said:
@@ -169,9 +169,15 @@ func (r *run) regain(ctx context.Context, t Task, past []agent.Event) (first int
 			r.prompt = b.Value
 		case *agent.Authorised:
 			r.authority = agent.Authority{Tools: b.Tools}
+		case *agent.Judged:
+			again = b.Code == expired
 		case *agent.Tainted: // the last that is copied
 			r.taint, r.confirmed = b.Value, r.prompt == agent.Sensitive // nothing branches off what was not confirmed
-			again := i+1 < len(past) && is[*agent.Judged]([32]byte{})(past[i+1]) && past[i+1].Body.(*agent.Judged).Code == expired
+			// Older records have the verdict behind the taint.
+			if i+1 < len(past) {
+				j, ok := past[i+1].Body.(*agent.Judged)
+				again = again || ok && j.Code == expired
+			}
 			for _, e := range past[i:] {
 				if e.Step > 0 {
 					first = e.Step
@@ -236,7 +242,8 @@ func (r *run) copied(ctx context.Context, t Task, conv agent.Conversation, past 
 	return r.confirm(ctx, t.Prompt, verdict, seq)
 }
 
-// copy is the recording of copied. With again it ends with a verdict that asks.
+// copy is the recording of copied. With again a verdict that asks stands before the last
+// event, without which the run does not go on: a kill cannot leave the old confirmation.
 func (r *run) copy(ctx context.Context, t Task, conv agent.Conversation, past []agent.Event, again bool) (v agent.Verdict, seq int64, err error) {
 	s := t.Start
 	s.Task, s.Limits, s.Frames, s.Seed = agent.Text(t.Prompt), r.limits, frame.Digest(), r.Seed
@@ -265,11 +272,13 @@ func (r *run) copy(ctx context.Context, t Task, conv agent.Conversation, past []
 	if _, err := r.record(ctx, agent.Event{Body: &agent.Authorised{Tools: r.authority.Tools, From: "plan"}}); err != nil {
 		return v, 0, err
 	}
-	if _, err := r.record(ctx, agent.Event{Body: &agent.Tainted{Value: r.taint}}); err != nil || !again {
-		return v, 0, err
+	if again {
+		v = agent.Verdict{Outcome: agent.Ask, Label: r.prompt, Code: expired, Reason: "the request was confirmed too long ago"}
+		if seq, err = r.record(ctx, agent.Event{Body: judged("loop", v, 0)}); err != nil {
+			return v, 0, err
+		}
 	}
-	v = agent.Verdict{Outcome: agent.Ask, Label: r.prompt, Code: expired, Reason: "the request was confirmed too long ago"}
-	seq, err = r.record(ctx, agent.Event{Body: judged("loop", v, 0)})
+	_, err = r.record(ctx, agent.Event{Body: &agent.Tainted{Value: r.taint}})
 	return v, seq, err
 }
 

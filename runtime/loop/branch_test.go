@@ -123,6 +123,13 @@ func TestBranchAsksAgain(t *testing.T) {
 			t.Errorf("resumed at question %d: %+v, %v", i, o, err)
 		}
 	}
+	for i := 4; i < len(full.rec.Events); i++ {
+		s, _, _ := forked(i, old, 3)
+		s.stop = 0
+		if _, err := s.resume(); err == nil && aboutPrompt(s.rec.Events) == 0 {
+			t.Errorf("killed after %d: went on with the old confirmation\n%v", i, s.rec.Kinds())
+		}
+	}
 	denied := newScene(0)
 	cfg := denied.config()
 	cfg.Approver = no{}
