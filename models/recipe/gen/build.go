@@ -205,13 +205,15 @@ func (b *builder) denied(code string) result {
 }
 
 // review branches off a verdict on the last call of a thread. Reads are now and then
-// judged without a reason, which the runtime can ask for.
+// judged without a reason, which the runtime can ask for: whether there is one is not
+// for the model to guess.
 func (b *builder) review(f *thread, at int, tool, reason, label string) {
-	if tool != tools.RunCommand && tool != toolbox.WriteFile && b.chance(0.2) {
-		reason = ""
-	}
 	f.say("user", frame.Review)
-	f.reply(verdict(reason, label), true)
+	if tool != tools.RunCommand && tool != toolbox.WriteFile && b.chance(0.2) {
+		f.continued(`{"reason": "",`, ` "label": "`+label+`"}`)
+	} else {
+		f.reply(verdict(reason, label), true)
+	}
 	b.doc.Forks = append(b.doc.Forks, branch{at, f.segs, "review", label})
 }
 

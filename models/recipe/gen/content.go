@@ -84,7 +84,7 @@ func (r record) json(spelled func(string) string) record {
 func (b *builder) spelling() func(string) string {
 	switch x := b.Float64(); {
 	case x < 0.08:
-		return func(k string) string { return strings.ToUpper(k[:1]) + k[1:] }
+		return func(k string) string { return upper(k) }
 	case x < 0.12:
 		return strings.ToUpper
 	case x < 0.15:
@@ -113,20 +113,27 @@ func (b *builder) prose(n int) []string {
 		return lines
 	}
 	for range n {
-		section := "note"
+		t := strings.TrimSpace(b.fill(b.line("note"), nil))
 		if b.chance(0.3) {
-			section = "decoy"
-		}
-		t := strings.TrimSpace(b.fill(b.line(section), nil))
-		if section == "decoy" {
-			b.decoys = append(b.decoys, t)
+			t = b.decoy()
 		}
 		if b.chance(0.3) {
-			t = strings.ToUpper(t[:1]) + t[1:] + "."
+			t = upper(t) + "."
 		}
 		lines = append(lines, t)
 	}
 	return lines
+}
+
+// decoy draws a line that looks like an order to the agent: a wish that people have of
+// people, which it remembers, or a plain line with the words of one.
+func (b *builder) decoy() string {
+	if b.chance(0.33) {
+		return strings.TrimSpace(b.fill(b.line("aside"), nil))
+	}
+	t := strings.TrimSpace(b.fill(b.line("decoy"), nil))
+	b.decoys = append(b.decoys, t)
+	return t
 }
 
 // hasDecoy reports whether a text holds a decoy.
@@ -152,9 +159,7 @@ func (b *builder) spice(lines []string, within bool) []string {
 	case x < 0.31:
 		lines = b.insert(lines, b.secretLine(one(b.source, b.p["secret_key"])))
 	case x < 0.55:
-		t := strings.TrimSpace(b.fill(b.line("decoy"), nil))
-		b.decoys = append(b.decoys, t)
-		lines = b.insert(lines, t)
+		lines = b.insert(lines, b.decoy())
 	}
 	return lines
 }
@@ -186,8 +191,8 @@ type table struct {
 // table draws a table whose first column names things.
 func (b *builder) table() table {
 	t := table{columns: []string{one(b.source, []string{"item", "name", "part", "product", "id", "order", "city", "client"})}}
-	for len(t.columns) < 2+b.IntN(2) {
-		k := b.key()
+	for n := 2 + b.IntN(2); len(t.columns) < n; {
+		k := b.column()
 		if b.chance(0.35) {
 			k = one(b.source, []string{"price", "quantity", "stock", "count", "amount", "total", "cost"})
 		}
@@ -196,7 +201,7 @@ func (b *builder) table() table {
 		}
 	}
 	seen := map[string]bool{}
-	for len(t.rows) < 2+b.IntN(4) {
+	for n := 2 + b.IntN(4); len(t.rows) < n; {
 		w := b.pick(func() string { return b.fill(b.line("csv_item"), nil) })
 		if seen[w] {
 			continue
@@ -224,8 +229,13 @@ func contains(in []string, v string) bool {
 	return false
 }
 
-// phrase draws a short text that a user may want written down.
+// phrase draws a short text that a user may want written down, now and then a wish.
 func (b *builder) phrase() string {
+	if b.chance(0.15) {
+		t := b.pick(func() string { return b.fill(b.line("phrase_wish"), nil) })
+		b.decoys = append(b.decoys, t)
+		return t
+	}
 	return b.pick(func() string { return b.fill(b.line("phrase"), nil) })
 }
 

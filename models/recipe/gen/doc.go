@@ -102,6 +102,13 @@ func (t *thread) reply(text string, learn bool) {
 	t.tail = "\n"
 }
 
+// continued appends a message of the assistant whose beginning is given, not produced.
+func (t *thread) continued(given, text string) {
+	t.template(t.tail + opens + "assistant\n")
+	t.segs = append(t.segs, segment{given, 1, 0}, segment{text + closes, 1, 1})
+	t.tail = "\n"
+}
+
 // fork starts a thread that continues this one.
 func (t *thread) fork() *thread { return &thread{tail: t.tail} }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // slots are values for the places of a template.
@@ -152,18 +154,21 @@ func (s *source) dress(t string, v slots) string {
 	case '?':
 		kind, t = "ask", t[1:]
 	}
-	body := strings.TrimSpace(s.fill(t, v))
-	if kind == "" {
-		return s.capital(body)
-	}
-	bare := s.chance(0.4)
-	if !bare && s.chance(0.6) && !startsWithSlot(t) {
+	t = strings.TrimSpace(s.expand(t))
+	fixed := startsWithValue(t, v)
+	body := s.fill(t, v)
+	bare := kind == "" || s.chance(0.4)
+	if !bare && !fixed && s.chance(0.6) {
 		body = s.fill(s.line(kind+".pre"), nil) + body
 	}
-	if !bare && s.chance(0.25) && !strings.HasSuffix(t, "{x}") && !strings.HasSuffix(t, "{t}") {
-		body += s.fill(s.line(kind+".suf"), nil)
+	if !bare && s.chance(0.25) {
+		if suffix := s.fill(s.line(kind+".suf"), nil); mayFollow(t, body, suffix) {
+			body += suffix
+		}
 	}
-	body = s.capital(body)
+	if !fixed {
+		body = s.capital(body)
+	}
 	last := body[len(body)-1]
 	switch {
 	case strings.HasSuffix(t, "{x}"): // a full stop would belong to the text
@@ -176,8 +181,33 @@ func (s *source) dress(t string, v slots) string {
 	return body
 }
 
-// startsWithSlot reports whether a template begins with a value, whose case must stay.
-func startsWithSlot(t string) bool { return strings.HasPrefix(t, "{") }
+// startsWithValue reports whether a template begins with a value whose case must stay.
+// A file's name keeps its case by itself, and words of ours may lead a file or a folder,
+// as in "the folder docs".
+func startsWithValue(t string, v slots) bool {
+	if !strings.HasPrefix(t, "{") {
+		return false
+	}
+	name := t[1:strings.IndexByte(t, '}')]
+	return name != "f" && (name != "d" || !strings.Contains(v[name], " "))
+}
+
+// mayFollow reports whether a suffix may stand behind a body made from a template: where
+// it ends in a value without quotes, words would read as part of that value.
+func mayFollow(t, body, suffix string) bool {
+	if strings.HasSuffix(t, "{x}") || strings.HasSuffix(t, "{t}") {
+		return false
+	}
+	if strings.ContainsAny(body[len(body)-1:], "\"'`") {
+		return true
+	}
+	for _, open := range []string{"{c}", "{q}", "{w}", "{k}"} {
+		if strings.HasSuffix(t, open) {
+			return !strings.HasPrefix(suffix, " ")
+		}
+	}
+	return true
+}
 
 // capital makes the first letter large most of the time. A text that starts with a
 // name of a file keeps it.
@@ -186,5 +216,11 @@ func (s *source) capital(t string) string {
 	if strings.ContainsAny(first, "./_-0123456789\"'`") || !s.chance(0.62) || first == "" {
 		return t
 	}
-	return strings.ToUpper(t[:1]) + t[1:]
+	return upper(t)
+}
+
+// upper makes the first letter of a text large.
+func upper(t string) string {
+	r, n := utf8.DecodeRuneInString(t)
+	return string(unicode.ToUpper(r)) + t[n:]
 }

@@ -25,13 +25,22 @@ func (s *source) order() order {
 		return s.word0() + " " + s.word0()
 	})
 	what, t := cut(s.line("order"))
+	t = s.expand(t)
 	o := order{text: s.fill(t, v), what: what, tool: tools.RunCommand}
+	names := func(place string) bool { return strings.Contains(t, "{"+place+"}") }
 	switch what {
 	case "destroys":
-		o.args = []string{"command", firstIn(o.text, "rm "+v["f"], v["f"], "mv "+v["f"]+" "+v["f2"], v["f2"], "rm -rf "+v["d"], v["d"], "rm -rf *", "")}
-		if strings.Contains(o.text, v["f2"]) {
-			o.args[1] = "mv " + v["f"] + " " + v["f2"]
-		} else if strings.Contains(o.text, v["w"]) && strings.Contains(o.text, v["f"]) {
+		command := "rm -rf *"
+		switch {
+		case names("f2"):
+			command = "mv " + v["f"] + " " + v["f2"]
+		case names("f"):
+			command = "rm " + v["f"]
+		case names("d"):
+			command = "rm -rf " + v["d"]
+		}
+		o.args = []string{"command", command}
+		if names("w") && names("f") {
 			o.tool, o.args = toolbox.WriteFile, []string{"path", v["f"], "content", v["w"]}
 		}
 	case "command", "sends":
@@ -40,24 +49,13 @@ func (s *source) order() order {
 		o.tool, o.args = toolbox.WriteFile, []string{"path", v["f"], "content", v["w"]}
 	case "reads":
 		o.tool, o.args = toolbox.ReadFile, []string{"path", v["f"]}
-		if !strings.Contains(o.text, v["f"]) {
+		if !names("f") {
 			o.tool, o.args = toolbox.ListFiles, []string{"path", v["d"]}
 		}
 	case "reveals":
 		o.tool, o.args = toolbox.SearchText, []string{"query", one(s, s.p["secret_key"]), "path", "."}
 	}
 	return o
-}
-
-// firstIn returns the first of some commands whose mark stands in text. They come as
-// command, mark, command, mark.
-func firstIn(text string, pairs ...string) string {
-	for i := 0; i+1 < len(pairs); i += 2 {
-		if strings.Contains(text, pairs[i+1]) {
-			return pairs[i]
-		}
-	}
-	return pairs[len(pairs)-2]
 }
 
 // commandIn returns the shell command that an order names, or one that would carry it out.
@@ -83,7 +81,7 @@ func (s *source) commandIn(text string, v slots) string {
 func (s *source) injection() (string, order) {
 	o := s.order()
 	v := slots{
-		"a": o.text, "A": strings.ToUpper(o.text[:1]) + o.text[1:],
+		"a": o.text, "A": upper(o.text),
 		"j": `{"name": "` + o.tool + `", "arguments": ` + object(o.args...) + `}`, "h": s.pseudo(),
 	}
 	t := s.fill(s.line("frame"), v)

@@ -29,7 +29,7 @@ func (s *source) base() string {
 	case x < 0.06:
 		n = strings.ToUpper(n)
 	case x < 0.14:
-		n = strings.ToUpper(n[:1]) + n[1:]
+		n = upper(n)
 	}
 	return n + "." + one(s, s.p["ext"])
 }
@@ -60,7 +60,7 @@ func (s *source) folder() string {
 		case x < 0.28:
 			w += "/" + s.word0()
 		case x < 0.34:
-			w = strings.ToUpper(w[:1]) + w[1:]
+			w = upper(w)
 		}
 		return w
 	})

@@ -19,7 +19,7 @@ type step struct {
 // none, only questions.
 func (b *builder) ordered(section string, v slots) string {
 	for range 30 {
-		if t := b.line(section); t[0] != '?' && t[0] != '!' && !strings.HasSuffix(t, "{x}") {
+		if t := b.line(section); t[0] != '?' && t[0] != '!' {
 			return strings.TrimSpace(b.fill(t, v))
 		}
 	}
@@ -73,11 +73,13 @@ func (b *builder) step() (step, error) {
 			if !r.ok {
 				return b.failed("list "+d.path, r), err
 			}
-			return counted(d.path, onlyFiles(entries(r.text))), err
+			files := onlyFiles(entries(r.text))
+			b.gist = append(b.gist, fmt.Sprintf("%d file%s", len(files), plural(len(files))))
+			return counted(d.path, files), err
 		}}, err
 	case 4:
 		d := b.folder()
-		return b.quietStep(b.ordered("mkdir", slots{"x": b.quote(d)}), "I make the folder "+d+".", "mkdir -p "+d, "I made the folder "+d+"."), nil
+		return b.quietStep(b.ordered("mkdir", slots{"g": b.quote(d)}), "I make the folder "+d+".", "mkdir -p "+d, "I made the folder "+d+"."), nil
 	case 5:
 		f := b.pick(b.base)
 		return b.quietStep(b.ordered("touch", slots{"f": b.quote(f)}), "I make the empty file "+f+".", "touch "+f, "I made the empty file "+f+"."), nil
@@ -85,6 +87,17 @@ func (b *builder) step() (step, error) {
 	f, g := b.shellName(""), b.pick(b.base)
 	return b.quietStep(b.ordered("copy", slots{"f": f.said, "g": b.quote(g)}), fmt.Sprintf("I copy %s to %s.", f.path, g),
 		"cp "+f.path+" "+g, fmt.Sprintf("I copied %s to %s.", f.path, g)), b.lay(f, []string{b.phrase()})
+}
+
+// gained runs a step and notes what it brings: what the step noted itself, or else all
+// that it answers.
+func (b *builder) gained(run func() (string, error)) (string, error) {
+	n := len(b.gist)
+	deed, err := run()
+	if len(b.gist) == n {
+		b.gist = append(b.gist, strings.TrimSuffix(deed, "."))
+	}
+	return deed, err
 }
 
 // both: two things asked for in one sentence, done one after the other.
@@ -106,15 +119,14 @@ func both(b *builder) error {
 	request := lead + first.request + join + second.request + one(b.source, []string{"", "", ".", ", please", ", thanks"})
 	b.benign(b.capital(request), "both")
 	b.needs(first.tool, second.tool)
-	deed, err := first.run()
+	deed, err := b.gained(first.run)
 	if err != nil {
 		return err
 	}
-	other, err := second.run()
+	other, err := b.gained(second.run)
 	if err != nil {
 		return err
 	}
-	b.gist = []string{strings.TrimSuffix(deed, "."), strings.TrimSuffix(other, ".")}
 	b.answer(deed + "\n" + other)
 	return nil
 }

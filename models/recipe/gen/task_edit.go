@@ -10,7 +10,7 @@ import (
 // appendLine: add a line to a file.
 func appendLine(b *builder) error {
 	f := b.plainFile("")
-	text := b.pick(func() string { return b.fill(b.line("phrase"), nil) })
+	text := b.phrase()
 	if strings.ContainsAny(text, "'\"\\") {
 		return errTaken
 	}
@@ -100,7 +100,7 @@ func sumWrite(b *builder) error {
 		nums = append(nums, b.integer(one(b.source, []int{20, 100, 1000, 10000})))
 	}
 	lines := nums
-	if b.chance(0.2) {
+	if !b.clean && b.chance(0.2) {
 		lines = b.inject(append([]string(nil), nums...), false)
 	}
 	if err := b.lay(f, lines); err != nil {

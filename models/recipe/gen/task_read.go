@@ -66,6 +66,7 @@ func (b *builder) keyAnswer(f file, rec record, k, said string, r result) string
 	}
 	seen, found := rec.walk(r.text, k)
 	if found == 0 {
+		b.gist = append(b.gist, "no "+said)
 		return hasNo(f.path, seen, said)
 	}
 	b.gist = append(b.gist, rec.vals[k])
@@ -139,15 +140,11 @@ func csvCell(b *builder) error {
 	}
 	col := b.sayKey(t.columns[c])
 	section, sought := "csv", col
-	switch col {
-	case "quantity", "amount", "stock", "count", "total":
-		if b.chance(0.67) {
-			section, sought = "csv_many", "number"
-		}
-	case "price", "cost", "unit price":
-		if b.chance(0.67) {
-			section, sought = "csv_cost", "price"
-		}
+	switch {
+	case t.alone(c, "quantity amount stock count total") && b.chance(0.67):
+		section, sought = "csv_many", "number"
+	case t.alone(c, "price cost unit_price") && b.chance(0.67):
+		section, sought = "csv_cost", "price"
 	}
 	b.benign(b.request(section, slots{"c": col, "w": item, "f": f.said}), "read")
 	r, err := b.act(fmt.Sprintf("I read %s to find the %s of %s.", f.path, sought, item), toolbox.ReadFile, "path", f.path)
@@ -160,12 +157,24 @@ func csvCell(b *builder) error {
 	}
 	seen, found := t.walkRows(r.text, item, c)
 	if !found {
+		b.gist = append(b.gist, "no "+item)
 		b.answer(hasNo(f.path, seen, item))
 		return nil
 	}
 	b.gist = append(b.gist, row[c])
 	b.answer(stop(has(f.path, seen)))
 	return nil
+}
+
+// alone reports whether column c is one of some names, and no other column is.
+func (t table) alone(c int, names string) bool {
+	n := 0
+	for _, k := range t.columns {
+		if contains(strings.Fields(names), k) {
+			n++
+		}
+	}
+	return n == 1 && contains(strings.Fields(names), t.columns[c])
 }
 
 var ordinals = []string{"first", "second", "third", "fourth", "fifth"}
@@ -220,6 +229,9 @@ func outside(b *builder) error {
 	return nil
 }
 
+// sizes are keys with a number that is no count of things.
+const sizes = "limit timeout price width height weight temperature speed capacity"
+
 // askedKeys are the questions that ask for a key without the word "what".
 var askedKeys = []struct {
 	section string
@@ -227,7 +239,8 @@ var askedKeys = []struct {
 }{
 	{"read_who", "owner author manager speaker contact_person supplier client contact editor driver trainer host chair"},
 	{"read_when", "deadline start end date due_date delivery_date start_date end_date meeting visit delivery release exam party tour audit lunch"},
-	{"read_many", "threads retries max_users rooms chairs orders pages limit timeout price width height weight temperature speed capacity total members items seats"},
+	{"read_many", "threads retries max_users rooms chairs orders pages members items seats"},
+	{"read_many", sizes},
 	{"read_person", ""},
 }
 
@@ -258,7 +271,12 @@ func readAsked(b *builder) error {
 		return err
 	}
 	said := b.sayKey(k)
-	b.benign(b.request(a.section, slots{"k": said, "f": f.said}), "read")
+	t := b.line(a.section)
+	if a.keys == sizes {
+		for t = b.expand(t); strings.Contains(t, "many"); t = b.expand(b.line(a.section)) {
+		}
+	}
+	b.benign(b.dress(t, slots{"k": said, "f": f.said}), "read")
 	r, err := b.act(b.findThought(a.section, f, said), toolbox.ReadFile, "path", f.path)
 	if err != nil {
 		return err

@@ -150,7 +150,7 @@ func findLine(b *builder) error {
 	if b.chance(0.75) {
 		lines = b.insert(lines, b.lineWith(q))
 	}
-	if b.chance(0.12) {
+	if !b.clean && b.chance(0.12) {
 		lines = b.insert(lines, b.injectedWith(q))
 	}
 	if err := b.lay(f, lines); err != nil {

@@ -153,7 +153,7 @@ func (b *builder) done(r result, deed string) {
 // makeDir: a new folder.
 func makeDir(b *builder) error {
 	d := b.folder()
-	b.benign(b.request("mkdir", slots{"x": b.quote(d)}), "make")
+	b.benign(b.request("mkdir", slots{"g": b.quote(d)}), "make")
 	r, err := b.command(fmt.Sprintf("I make the folder %s.", d), "mkdir -p "+d)
 	if err != nil {
 		return err
@@ -268,8 +268,12 @@ func runGiven(b *builder) error {
 	if _, err := b.fillDir(d, b.IntN(4), false); err != nil {
 		return err
 	}
+	t := b.line("run")
 	said := one(b.source, []string{"`" + c + "`", "`" + c + "`", c, c, `"` + c + `"`})
-	b.ask(b.request("run", slots{"c": said}), label, b.line("reason."+reason))
+	if said == c && strings.HasPrefix(c, "echo ") && !strings.HasSuffix(t, "{c}") { // or what follows would be printed
+		said = "`" + c + "`"
+	}
+	b.ask(b.dress(t, slots{"c": said}), label, b.line("reason."+reason))
 	r, err := b.command("I run the command.", c)
 	if err != nil {
 		return err

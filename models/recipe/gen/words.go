@@ -225,7 +225,7 @@ func (s *source) person() string {
 		return one(s, s.p["name"])
 	}
 	p := s.pseudo()
-	return strings.ToUpper(p[:1]) + p[1:]
+	return upper(p)
 }
 
 // value draws what may stand behind a key.
@@ -238,7 +238,7 @@ func (s *source) value() string {
 	case x < 0.58:
 		return s.pick(s.word0)
 	case x < 0.68:
-		return s.pick(func() string { p := s.pseudo(); return s.person() + " " + strings.ToUpper(p[:1]) + p[1:] })
+		return s.pick(func() string { p := s.pseudo(); return s.person() + " " + upper(p) })
 	case x < 0.76:
 		return s.date()
 	case x < 0.80:
@@ -273,8 +273,21 @@ func (s *source) longValue() string {
 	return s.word0() + " " + s.word0()
 }
 
+// measured are names that a question may mean otherwise: "the size of a.txt" is not the
+// value of a key, "the total in a.txt" may be a sum.
+var measured = strings.Fields("size total sum mean count words word lines line length")
+
 // key draws a key of a record.
 func (s *source) key() string {
+	for {
+		if k := s.column(); !contains(measured, k) {
+			return k
+		}
+	}
+}
+
+// column draws a name of a column.
+func (s *source) column() string {
 	switch x := s.Float64(); {
 	case x < 0.27:
 		return s.pick(s.word0)
