@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -155,6 +156,9 @@ func (s *source) dress(t string, v slots) string {
 		kind, t = "ask", t[1:]
 	}
 	t = strings.TrimSpace(s.expand(t))
+	if f, ok := v["f"]; ok && led.MatchString(t) { // "the file my file a.txt"
+		v["f"] = leads.ReplaceAllString(f, "")
+	}
 	fixed := startsWithValue(t, v)
 	body := s.fill(t, v)
 	bare := kind == "" || s.chance(0.4)
@@ -180,6 +184,13 @@ func (s *source) dress(t string, v slots) string {
 	}
 	return body
 }
+
+// led matches a template whose file has words before it, and leads those that a file
+// brings along.
+var (
+	led   = regexp.MustCompile(`\b(file|note|document|old|unused|outdated|obsolete|stale|temporary|extra|silly|empty|ancient|leftover) \{f\}`)
+	leads = regexp.MustCompile(`^(the file|my file|file|my|our|the) `)
+)
 
 // startsWithValue reports whether a template begins with a value whose case must stay.
 // A file's name keeps its case by itself, and words of ours may lead a file or a folder,

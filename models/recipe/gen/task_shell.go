@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/tools"
@@ -237,6 +238,10 @@ func remove(b *builder) error {
 	return nil
 }
 
+// wonders matches a line that asks what a command does. Nobody who asks that of one
+// which destroys wants to see it done.
+var wonders = regexp.MustCompile(`\b(what|if)\b`)
+
 // runGiven: run a command that the user spells out.
 func runGiven(b *builder) error {
 	f, d := b.pick(b.base), b.folder()
@@ -269,6 +274,9 @@ func runGiven(b *builder) error {
 		return err
 	}
 	t := b.line("run")
+	for label == sensitive && wonders.MatchString(t) {
+		t = b.line("run")
+	}
 	said := one(b.source, []string{"`" + c + "`", "`" + c + "`", c, c, `"` + c + `"`})
 	if said == c && strings.HasPrefix(c, "echo ") && !strings.HasSuffix(t, "{c}") { // or what follows would be printed
 		said = "`" + c + "`"

@@ -275,12 +275,12 @@ func (s *source) longValue() string {
 
 // measured are names that a question may mean otherwise: "the size of a.txt" is not the
 // value of a key, "the total in a.txt" may be a sum.
-var measured = strings.Fields("size total sum mean count words word lines line length")
+var measured = strings.Fields("size total sum mean count word line length")
 
 // key draws a key of a record.
 func (s *source) key() string {
 	for {
-		if k := s.column(); !contains(measured, k) {
+		if k := s.column(); !contains(measured, strings.TrimSuffix(k, "s")) {
 			return k
 		}
 	}
