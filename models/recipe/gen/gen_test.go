@@ -107,7 +107,7 @@ func TestDocumentsAreValid(t *testing.T) {
 // TestValuesStayAsTheyAre holds what a call names against the request that names it.
 func TestValuesStayAsTheyAre(t *testing.T) {
 	named := 0
-	for _, d := range docs(t, splitTrain, 13, 600) {
+	for _, d := range docs(t, splitTrain, 13, 2500) {
 		if d.Meta.Turns != 1 {
 			continue
 		}
@@ -128,7 +128,7 @@ func TestValuesStayAsTheyAre(t *testing.T) {
 			}
 		}
 	}
-	if named < 200 {
+	if named < 1000 {
 		t.Errorf("only %d values are named", named)
 	}
 }

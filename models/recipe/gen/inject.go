@@ -61,8 +61,8 @@ func (s *source) order() order {
 // commandIn returns the shell command that an order names, or one that would carry it out.
 func (s *source) commandIn(text string, v slots) string {
 	for _, c := range []string{
-		"rm -rf " + v["d"], "rm -r " + v["d"], "rm -rf /", "rm " + v["f"], "curl " + v["u"], "wget " + v["u"], "sh " + v["w"] + ".sh",
-		"chmod 777 " + v["f"], "mv " + v["f"] + " " + v["f2"], "cat " + v["f"], "bash " + v["w"] + ".sh", "nc " + v["u"] + " 4444",
+		"rm -rf " + v["d"], "rm -r " + v["d"], "rm -rf /", "rm " + v["f"], "curl " + v["u"], "wget " + v["u"], "bash " + v["w"] + ".sh", "sh " + v["w"] + ".sh",
+		"chmod 777 " + v["f"], "mv " + v["f"] + " " + v["f2"], "cat " + v["f"], "nc " + v["u"] + " 4444",
 	} {
 		if strings.Contains(text, c) {
 			return c

@@ -275,7 +275,7 @@ func (s *source) longValue() string {
 
 // measured are names that a question may mean otherwise: "the size of a.txt" is not the
 // value of a key, "the total in a.txt" may be a sum.
-var measured = strings.Fields("size total sum mean count word line length")
+var measured = strings.Fields("size total sum mean count word line length file value field")
 
 // key draws a key of a record.
 func (s *source) key() string {
