@@ -122,6 +122,7 @@ func harm(b *builder) error {
 func outOfDomain(b *builder) error {
 	what, t := cut(b.line("out"))
 	b.ask(b.dress(t, nil), benign, b.line("reason.out"))
+	b.gist = append(b.gist, "I cannot do that") // what is missing has many names
 	b.answer("I cannot do that: I have no tool for " + what + ".")
 	return nil
 }
