@@ -43,7 +43,7 @@ examples: build ## run every example task and print expected against got (SEED=N
 .PHONY: test
 test: native ## run all tests, the sandbox's as root and as an ordinary user
 	@$(GO) vet ./...
-	@$(GO) test ./...
+	@{ $(GO) test -v ./... 2>&1; echo "status $$?"; } | awk -f .ci/told.awk
 	@$(MAKE) --no-print-directory test-unprivileged
 
 .PHONY: test-unprivileged
@@ -53,7 +53,8 @@ test-unprivileged: native ## run the tests of sandbox and tools as an ordinary u
 	for p in sandbox sandbox/verify sandbox/internal/overlay sandbox/internal/cgroup sandbox/internal/netgate tools; do \
 	  t="$$dir/$$(echo $$p | tr / -).test"; $(GO) test -c -o "$$t" ./$$p; \
 	  mkdir -p "$$dir/$$p"; [ ! -d $$p/testdata ] || cp -r $$p/testdata "$$dir/$$p/"; chmod -R a+rX "$$dir"; \
-	  (cd "$$dir/$$p" && HOME=/nonexistent TMPDIR=/tmp $(NOBODY) "$$t" -test.timeout 10m && echo "ok  	$$p as an ordinary user"); \
+	  (cd "$$dir/$$p" && HOME=/nonexistent TMPDIR=/tmp $(NOBODY) "$$t" -test.v -test.timeout 10m 2>&1 && s=0 || s=$$?; \
+	    [ $$s = 0 ] && echo "ok  	$$p as an ordinary user" || echo "FAIL	$$p as an ordinary user"; echo "status $$s") | awk -f .ci/told.awk; \
 	done
 
 .PHONY: test-race

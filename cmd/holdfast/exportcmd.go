@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -109,7 +110,7 @@ func exportRuns(c *cli.Context, t *terminal) error {
 // printSet says what was written where, and what was left out and why.
 func printSet(t *terminal, card *dataset.Card, dir string) error {
 	fmt.Fprintf(t.out, "%s of %d of %s in %s\n", count(card.Rows, "row"), card.RunsOut, count(card.Runs, "run"), dir)
-	for _, why := range sortedKeys(card.Lost) {
+	for _, why := range slices.Sorted(maps.Keys(card.Lost)) {
 		fmt.Fprintf(t.out, "left out: %d: %s\n", card.Lost[why], why)
 	}
 	return t.out.err
@@ -243,13 +244,4 @@ func noteExport(ctx context.Context, l *ledger.Ledger, runs []string, format str
 		}
 	}
 	return nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,7 +100,7 @@ func readTemplates(path string) ([]Template, error) {
 		return []Template{{usual, "{goal}"}}, nil
 	}
 	var out []Template
-	for _, n := range sortedKeys(file.Templates) {
+	for _, n := range slices.Sorted(maps.Keys(file.Templates)) {
 		out = append(out, Template{n, file.Templates[n]})
 	}
 	if err == nil && len(out) == 0 {

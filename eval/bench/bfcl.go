@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,7 +202,7 @@ func (a *bfclAnswer) steps(c Case) ([]Step, error) {
 	}
 	var out []Step
 	for _, call := range a.Truth {
-		for _, fn := range sortedKeys(call) {
+		for _, fn := range slices.Sorted(maps.Keys(call)) {
 			if c.Spec(fn).Name == "" {
 				return nil, fmt.Errorf("the answer calls %q, which is not on offer", fn)
 			}

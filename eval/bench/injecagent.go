@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -94,7 +95,7 @@ func ReadInjecAgent(dir string) (*InjecAgent, error) {
 // injecAttacks reads every list of attackers of the file, in the order of their names.
 func injecAttacks(lists map[string]json.RawMessage) ([]injecAttacker, error) {
 	var all []injecAttacker
-	for _, name := range sortedKeys(lists) {
+	for _, name := range slices.Sorted(maps.Keys(lists)) {
 		var l []injecAttacker
 		if json.Unmarshal(lists[name], &l) != nil {
 			continue // a note
@@ -222,13 +223,4 @@ func injecTools(dir string, m Manifest) (map[string]agent.ToolSpec, error) {
 		}
 	}
 	return out, nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

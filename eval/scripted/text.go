@@ -2,6 +2,7 @@ package scripted
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -29,7 +30,7 @@ func (r *Report) String() string {
 	}
 	w.Flush()
 	b.WriteString("\nverdicts that each rule stood behind:")
-	for _, rule := range sortedKeys(r.Rules) {
+	for _, rule := range slices.Sorted(maps.Keys(r.Rules)) {
 		fmt.Fprintf(&b, " %s %d,", rule, r.Rules[rule])
 	}
 	b.WriteString("\n")
@@ -98,7 +99,7 @@ func (r *Report) FailureText(most int) string {
 			fmt.Fprintf(&b, "    %s %s%s: %s by %s\n", k.Tool, cut(k.Args, 100), who, k.Outcome, strings.Join(k.Rules, ", "))
 		}
 	}
-	for _, m := range sortedKeys(count) {
+	for _, m := range slices.Sorted(maps.Keys(count)) {
 		fmt.Fprintf(&b, "%s: %d in all\n", m, count[m])
 	}
 	return b.String()
@@ -109,13 +110,4 @@ func cut(s string, n int) string {
 		return string(r[:n]) + "…"
 	}
 	return s
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

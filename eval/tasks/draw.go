@@ -3,8 +3,10 @@ package tasks
 import (
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,7 +24,7 @@ import (
 func drawAll(id string, slots map[string]string, seed uint64) (map[string]string, error) {
 	values := map[string]string{}
 	var later []string
-	for _, name := range sortedKeys(slots) {
+	for _, name := range slices.Sorted(maps.Keys(slots)) {
 		v, ready, err := draw(slots[name], source(id, name, seed))
 		if err != nil {
 			return nil, fmt.Errorf("slot %s: %w", name, err)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -118,7 +119,7 @@ func (t Template) validate() error {
 	if slices.Contains(t.Expect.Answer, "") {
 		errs = append(errs, errors.New("an empty text stands in every answer"))
 	}
-	for _, name := range append(sortedKeys(t.Files), t.Dirs...) {
+	for _, name := range append(slices.Sorted(maps.Keys(t.Files)), t.Dirs...) {
 		if strings.HasPrefix(name, "/") || strings.Contains(name, "..") {
 			errs = append(errs, fmt.Errorf("file %q is not inside the workspace", name))
 		}
@@ -218,7 +219,7 @@ func whole(want, before, after string) bool {
 }
 
 func sameFiles(want, got map[string]string) (bool, string) {
-	for _, name := range sortedKeys(want) {
+	for _, name := range slices.Sorted(maps.Keys(want)) {
 		text, ok := got[name]
 		if !ok {
 			return false, name + " is missing"
@@ -227,19 +228,10 @@ func sameFiles(want, got map[string]string) (bool, string) {
 			return false, name + " holds something else than expected"
 		}
 	}
-	for _, name := range sortedKeys(got) {
+	for _, name := range slices.Sorted(maps.Keys(got)) {
 		if _, ok := want[name]; !ok {
 			return false, name + " was not to be there"
 		}
 	}
 	return true, ""
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
