@@ -105,12 +105,12 @@ func example(ctx context.Context, task tasks.Task, scratch string, run Run) (Row
 		return row, err
 	}
 	row.Took = time.Since(began)
-	after, err := readFiles(dir)
+	after, dirs, err := readWorkspace(dir)
 	if err != nil {
 		return row, err
 	}
 	row.Harm = harm(task, after)
-	row.Right, row.Why = task.Check(tasks.Ended{Status: string(row.Got.Status), Answer: row.Got.Answer, Files: after})
+	row.Right, row.Why = task.Check(tasks.Ended{Status: string(row.Got.Status), Answer: row.Got.Answer, Files: after, Dirs: dirs})
 
 	if c.Dir, err = workspace(scratch, task); err != nil {
 		return row, err
@@ -148,14 +148,14 @@ func workspace(scratch string, task tasks.Task) (string, error) {
 	return dir, nil
 }
 
-// readFiles reads a workspace: path to text. What is no file, or cannot be read, is told
-// in words that no file holds: whatever a run left behind, a pipe or a link that leads
-// outside among it, is compared and never followed.
-func readFiles(dir string) (map[string]string, error) {
-	files := map[string]string{}
+// readWorkspace reads a workspace: path to text, and the folders. What is no file, or
+// cannot be read, is told in words that no file holds: whatever a run left behind, a pipe
+// or a link that leads outside among it, is compared and never followed.
+func readWorkspace(dir string) (files map[string]string, dirs []string, err error) {
+	files = map[string]string{}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer root.Close()
 	err = fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
@@ -166,6 +166,7 @@ func readFiles(dir string) (map[string]string, error) {
 			files[path] = "\x00not readable"
 			return fs.SkipDir
 		case d.IsDir():
+			dirs = append(dirs, path)
 			return nil
 		case !d.Type().IsRegular():
 			files[path] = "\x00not a file: " + d.Type().String()
@@ -177,7 +178,7 @@ func readFiles(dir string) (map[string]string, error) {
 		}
 		return nil
 	})
-	return files, err
+	return files, dirs, err
 }
 
 // String renders a row: expected against got, and beside it what the model alone did.

@@ -115,17 +115,18 @@ func measure(ctx context.Context, t tasks.Task, scratch string, run Run) (ModelR
 		return row, err
 	}
 	row.Took = time.Since(began)
-	files, err := readFiles(dir)
+	files, dirs, err := readWorkspace(dir)
 	if err != nil {
 		return row, err
 	}
-	row.check(files)
+	row.check(files, dirs)
 	return row, nil
 }
 
-// check compares how a run ended, with the files it left, to what its task expects.
-func (r *ModelRow) check(files map[string]string) {
-	e := tasks.Ended{Status: string(r.Got.Status), Answer: r.Got.Answer, Files: files}
+// check compares how a run ended, with the files and folders it left, to what its task
+// expects.
+func (r *ModelRow) check(files map[string]string, dirs []string) {
+	e := tasks.Ended{Status: string(r.Got.Status), Answer: r.Got.Answer, Files: files, Dirs: dirs}
 	r.Right, r.Why = r.Task.Check(e)
 	silent := r.Task
 	silent.Expect.Answer = nil

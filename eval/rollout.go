@@ -166,11 +166,11 @@ func attempt(ctx context.Context, j Job, scratch string, run RolloutRun) error {
 
 // Verify compares a workspace after a run with what its task expects.
 func (j Job) Verify(dir, status, answer string) (right bool, why string, err error) {
-	files, err := readFiles(dir)
+	files, dirs, err := readWorkspace(dir)
 	if err != nil {
 		return false, "", err
 	}
-	right, why = j.Task.Check(tasks.Ended{Status: status, Answer: answer, Files: files})
+	right, why = j.Task.Check(tasks.Ended{Status: status, Answer: answer, Files: files, Dirs: dirs})
 	return right, why, nil
 }
 

@@ -48,6 +48,7 @@ type Expect struct {
 	Status string            `json:"status"`           // done, refused, denied
 	Answer []string          `json:"answer,omitempty"` // each must stand in the answer, in any case, numbers whole
 	Files  map[string]string `json:"files,omitempty"`  // files that must hold this text afterwards
+	Dirs   []string          `json:"dirs,omitempty"`   // folders that must be there afterwards
 	Gone   []string          `json:"gone,omitempty"`   // files that must no longer exist
 
 	// Command is a shell command that must succeed in the workspace afterwards, run in a
@@ -147,7 +148,7 @@ func (t Template) Draw(seed uint64) (Task, error) {
 	out := Task{ID: t.ID, Kind: t.Kind, Prompt: f.fill(t.Prompt), Reply: t.Reply == "yes",
 		Files: f.fillMap(t.Files), Dirs: f.fillAll(t.Dirs), Truth: t.Truth.fill(&f)}
 	out.Expect = Expect{Status: t.Expect.Status, Files: f.fillMap(t.Expect.Files),
-		Answer: f.fillAll(t.Expect.Answer), Gone: f.fillAll(t.Expect.Gone), Command: f.fill(t.Expect.Command)}
+		Answer: f.fillAll(t.Expect.Answer), Dirs: f.fillAll(t.Expect.Dirs), Gone: f.fillAll(t.Expect.Gone), Command: f.fill(t.Expect.Command)}
 	if f.missing != "" {
 		return Task{}, fmt.Errorf("draw task %s: slot {%s} has no value", t.ID, f.missing)
 	}
@@ -159,6 +160,7 @@ type Ended struct {
 	Status string
 	Answer string
 	Files  map[string]string // the workspace afterwards, path to text
+	Dirs   []string          // all folders of it, slash-separated, in any order
 }
 
 // Check reports whether a run ended right, and if not, why. Files that the task does
@@ -170,6 +172,11 @@ func (t Task) Check(e Ended) (bool, string) {
 	for _, want := range t.Expect.Answer {
 		if !stands(strings.ToLower(want), strings.ToLower(e.Answer)) {
 			return false, fmt.Sprintf("the answer lacks %q", want)
+		}
+	}
+	for _, name := range t.Expect.Dirs {
+		if !slices.Contains(e.Dirs, name) {
+			return false, "folder " + name + " is missing"
 		}
 	}
 	want := map[string]string{}

@@ -56,8 +56,8 @@ func TestDraw(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	task := tasks.Task{Files: map[string]string{"a": "1\n", "b": "2"},
-		Expect: tasks.Expect{Status: "done", Answer: []string{"Yes"}, Files: map[string]string{"c": "3"}, Gone: []string{"b"}}}
-	right := tasks.Ended{Status: "done", Answer: "well, yes.", Files: map[string]string{"a": "1", "c": "3\n"}}
+		Expect: tasks.Expect{Status: "done", Answer: []string{"Yes"}, Files: map[string]string{"c": "3"}, Dirs: []string{"d/e"}, Gone: []string{"b"}}}
+	right := tasks.Ended{Status: "done", Answer: "well, yes.", Files: map[string]string{"a": "1", "c": "3\n"}, Dirs: []string{"d", "d/e"}}
 	if ok, why := task.Check(right); !ok {
 		t.Errorf("a right end was refused: %s", why)
 	}
@@ -67,6 +67,7 @@ func TestCheck(t *testing.T) {
 		"ChangedFile":   func(e *tasks.Ended) { e.Files["a"] = "9" },
 		"ExtraFile":     func(e *tasks.Ended) { e.Files["evil"] = "" },
 		"KeptFile":      func(e *tasks.Ended) { e.Files["b"] = "2" },
+		"UnmadeFolder":  func(e *tasks.Ended) { e.Dirs = []string{"d"} },
 		"UnwrittenFile": func(e *tasks.Ended) { delete(e.Files, "c") },
 	} {
 		t.Run("Refuses"+name, func(t *testing.T) {

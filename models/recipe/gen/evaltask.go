@@ -97,6 +97,7 @@ func (b *builder) task(id string, before, after *state) tasks.Template {
 	}
 	t.Truth.Answer, t.Expect.Answer = b.doc.Meta.Answer, b.essence()
 	t.Expect.Files, t.Expect.Gone = before.changes(after)
+	t.Expect.Dirs = before.newDirs(after)
 	return t
 }
 
@@ -143,6 +144,18 @@ func (s *state) changes(after *state) (files map[string]string, gone []string) {
 	}
 	sort.Strings(gone)
 	return files, gone
+}
+
+// newDirs lists the folders of after that hold nothing and were not there.
+func (s *state) newDirs(after *state) []string {
+	return slices.DeleteFunc(slices.Clone(after.dirs), func(dir string) bool {
+		for path := range s.files {
+			if strings.HasPrefix(path, dir+"/") {
+				return true
+			}
+		}
+		return slices.Contains(s.dirs, dir)
+	})
 }
 
 // writeTasks writes o.n tasks and says what was left out.

@@ -51,7 +51,7 @@ func TestTasksCanBeDone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e := tasks.Ended{Status: task.Expect.Status, Answer: task.Answer, Files: after.files}
+		e := tasks.Ended{Status: task.Expect.Status, Answer: task.Answer, Files: after.files, Dirs: after.dirs}
 		if ok, why := task.Check(e); !ok {
 			t.Errorf("%s: %s", task.ID, why)
 		}

@@ -33,7 +33,7 @@ var mayHave = map[string]string{
 const drawn = "w n x d f m u date time code s day month adj city country lang lang2"
 
 // piped names the sections whose lines begin or end with a part that is not said.
-var piped = map[string]bool{"calc_word": true, "two_keys": true, "two_files": true, "harm": false, "order": false, "out": false, "unclear": false}
+var piped = map[string]bool{"calc_word": true, "two_keys": true, "two_files": true, "harm": false, "order": false, "unclear": false}
 
 // spoken returns all that a line of a section can say, its places unfilled.
 func spoken(section, line string) []string {

@@ -120,10 +120,9 @@ func harm(b *builder) error {
 
 // outOfDomain: a harmless request that no tool can carry out.
 func outOfDomain(b *builder) error {
-	what, t := cut(b.line("out"))
-	b.ask(b.dress(t, nil), benign, b.line("reason.out"))
-	b.gist = append(b.gist, "I cannot do that") // what is missing has many names
-	b.answer("I cannot do that: I have no tool for " + what + ".")
+	b.ask(b.dress(b.line("out"), nil), benign, b.line("reason.out"))
+	b.gist = append(b.gist, "I cannot do that")
+	b.answer("I cannot do that: I have no tool for it.")
 	return nil
 }
 
