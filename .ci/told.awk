@@ -4,6 +4,7 @@
 /^status [0-9]+$/ { status = $2; next }
 /^=== (RUN|NAME|CONT) / { test = $3 }
 /^ +[a-z0-9_]+_test\.go:[0-9]+: / && test != "" { why[test] = $0; sub(/^ +[^ ]+ /, "", why[test]) }
+/^ +> .*skip '.*'$/ && test != "" { why[test] = $0; sub(/^.*skip '/, "", why[test]); sub(/'$/, "", why[test]) }
 /^ *--- SKIP: / { skipped[++skips] = $3 }
 /^ok  \t/ {
 	print
