@@ -99,13 +99,13 @@ func (s *Set) Eval(f Facts) Result {
 		r := &Rule{ID: "facts", Layer: Builtin, Reason: "the call cannot be read"}
 		return Result{Fired: []Fired{{Rule: r}}}
 	}
-	res := Result{Outcome: agent.Allow}
+	res, better := Result{Outcome: agent.Allow}, v.better(f)
 	left := uint64(workspaceBudget)
 	for _, r := range s.rules {
 		if len(r.Tools) > 0 && !slices.Contains(r.Tools, f.Tool) || r.only != nil && !slices.Contains(r.only, f.Tool) {
 			continue
 		}
-		hit, err := r.fires(v, f, &left)
+		hit, err := r.fires(v, better, &left)
 		if !hit && err == nil {
 			continue
 		}
@@ -125,7 +125,7 @@ var errBudget = errors.New("the workspace's rules cost too much together")
 
 // fires evaluates the condition, at every better state where that matters. left is what
 // the workspace's rules may still cost.
-func (r *Rule) fires(v *view, f Facts, left *uint64) (bool, error) {
+func (r *Rule) fires(v *view, better []view, left *uint64) (bool, error) {
 	if r.program == nil {
 		return true, nil
 	}
@@ -133,19 +133,15 @@ func (r *Rule) fires(v *view, f Facts, left *uint64) (bool, error) {
 		return r.at(v, left)
 	}
 	all := true
-	for _, t := range cleaner(f.Taint) {
-		for _, p := range milder(f.Prompt) {
-			w := *v
-			w.taint, w.prompt = types.String(t.String()), types.String(p.String())
-			hit, err := r.at(&w, left)
-			if err != nil {
-				return false, err
-			}
-			if hit && r.Outcome != agent.Allow {
-				return true, nil
-			}
-			all = all && hit
+	for i := range better {
+		hit, err := r.at(&better[i], left)
+		if err != nil {
+			return false, err
 		}
+		if hit && r.Outcome != agent.Allow {
+			return true, nil
+		}
+		all = all && hit
 	}
 	return all && r.Outcome == agent.Allow, nil
 }
@@ -175,6 +171,20 @@ func (r *Rule) at(v *view, left *uint64) (hit bool, err error) {
 		return false, fmt.Errorf("condition gave a %s", out.Type().TypeName())
 	}
 	return bool(b), nil
+}
+
+// better lists the view as it is and at every better taint and prompt label.
+func (v *view) better(f Facts) []view {
+	taints, labels := cleaner(f.Taint), milder(f.Prompt)
+	out := make([]view, 0, len(taints)*len(labels))
+	for _, t := range taints {
+		for _, l := range labels {
+			w := *v
+			w.taint, w.prompt = types.String(t.String()), types.String(l.String())
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // cleaner lists a taint and all better ones.

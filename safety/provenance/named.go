@@ -214,7 +214,7 @@ func kindOf(v any) kind {
 // proposed is a call of the conversation with its tool's declaration.
 type proposed struct {
 	call agent.ToolCall
-	spec agent.ToolSpec
+	spec *agent.ToolSpec
 }
 
 // aimless is the sink of an effectful call that has none: what directs it is that it was

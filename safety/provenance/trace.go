@@ -57,7 +57,7 @@ func (t *text) index() *index { return t.memo.index(t.raw, t.normal()) }
 // Read sorts the messages of a conversation by who wrote them. A message in the user's
 // role counts as the user's only if its origin says so. memo may be nil.
 func Read(c agent.Conversation, memo *Memo) *Record {
-	r := &Record{calls: map[string]proposed{}}
+	r := &Record{calls: make(map[string]proposed, len(c.Messages)/2)}
 	var before []agent.ToolCall // of the model's last turn, and what a person made of them
 	for _, m := range c.Messages {
 		for _, call := range m.Calls {
@@ -105,24 +105,25 @@ func own(m agent.Message) bool {
 
 // specOf returns the declaration of a tool, the zero one, which is the worst, if it is
 // not on offer.
-func specOf(c agent.Conversation, tool string) agent.ToolSpec {
-	for _, s := range c.Tools {
-		if s.Name == tool {
-			return s
+func specOf(c agent.Conversation, tool string) *agent.ToolSpec {
+	for i := range c.Tools {
+		if c.Tools[i].Name == tool {
+			return &c.Tools[i]
 		}
 	}
-	return agent.ToolSpec{}
+	return &agent.ToolSpec{}
 }
 
 // Taint is the taint that the messages of a conversation give it: untrusted once a
 // response of a tool that is neither trusted nor pure was read, or a message in any role
-// whose origin is not the operator, the user or, in its own role, the model. It never says malicious: that a person released such a text is known
-// to the run alone. Messages for which fixed holds are texts of the runtime.
+// whose origin is not the operator, the user or, in its own role, the model. It never
+// says malicious: that a person released such a text is known to the run alone. Messages
+// for which fixed holds are texts of the runtime.
 func Taint(c agent.Conversation, fixed func(text string) bool) agent.Taint {
 	for _, m := range c.Messages {
 		switch {
 		case own(m) || m.Role == agent.User && m.Origin.Trusted():
-		case m.Role == agent.Tool && (fixed(m.Text) || harmless(specOf(c, m.Tool))):
+		case m.Role == agent.Tool && (fixed(m.Text) || harmless(*specOf(c, m.Tool))):
 		default:
 			return agent.TaintUntrusted
 		}
