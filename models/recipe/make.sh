@@ -33,10 +33,12 @@ if ! "$PYTHON" -c 'import torch, numpy, regex, tqdm, yaml' 2>/dev/null; then
 fi
 third_party/llama.cpp/build.sh tools llama-quantize
 
-# What was begun goes on only with the documents that it was begun with: the generator holds
-# phrases and prompts, and the digest of the prompts goes into the file.
+# What was begun goes on only with the documents that it was begun with, told by the first
+# of them: they hold phrases and prompts, and the digest of the prompts goes into the file.
 go build -trimpath -buildvcs=false -o "$work/gen" ./models/recipe/gen
-made="$(sha256sum <"$work/gen" | cut -c1-64) docs $docs seed $SEED"
+"$work/gen" -n 2000 -split train -seed "$SEED" -o "$work/first.jsonl" >/dev/null
+made="$(sha256sum <"$work/first.jsonl" | cut -c1-64) docs $docs seed $SEED"
+rm "$work/first.jsonl"
 if [ -s "$work/docs.jsonl" ] && [ "$(cat "$work/made" 2>/dev/null)" != "$made" ]; then
 	echo "recipe: $work was begun with another generator, DOCS or SEED: remove it, or name another folder with WORK" >&2
 	exit 1
