@@ -19,8 +19,8 @@ type Config struct {
 	// StateDir is where the journals of changed workspaces lie, and what they
 	// held before. It must belong to this user alone and lie in no workspace.
 	// Empty means holdfast/sandbox below XDG_STATE_HOME or ~/.local/state, or,
-	// where others could change what these names mean, a directory of this user's
-	// below /var/tmp.
+	// where this user cannot write there or others could change what these names
+	// mean, a directory of this user's below /var/tmp.
 	StateDir string
 	// UndoBytes bounds what is kept for undoing, in bytes; 0 means 1 GiB. The
 	// oldest commits are forgotten for the next. A call that replaces or removes

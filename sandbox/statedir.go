@@ -19,9 +19,9 @@ import (
 const sharedState = "/var/tmp"
 
 // stateHome returns where the journals of this user's commits lie: as it is
-// configured, which must be a place that can be trusted, below XDG_STATE_HOME, below HOME, or in a directory of its own
-// below top, whichever can be trusted first. others are directories that
-// were used when the environment was another; what is left there counts too.
+// configured, which must be a place that can be trusted, else in the first of
+// stateHomes that this user can write. others are directories that were used when
+// the environment was another; what is left there counts too.
 func stateHome(c Config, uid int, top string) (dir string, others []string, err error) {
 	if c.StateDir != "" {
 		dir, err = filepath.Abs(c.StateDir)
@@ -30,19 +30,14 @@ func stateHome(c Config, uid int, top string) (dir string, others []string, err 
 		}
 		return dir, nil, err
 	}
-	var list []string
-	if x := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(x) {
-		list = append(list, filepath.Join(x, "holdfast", "sandbox"))
-	}
-	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) && exists(home) {
-		list = append(list, filepath.Join(home, ".local", "state", "holdfast", "sandbox"))
-	}
-	list = slices.DeleteFunc(list, func(d string) bool { return !trusted(filepath.Dir(d), uid) })
-	shared, err := sharedHomes(top, uid)
-	if err != nil && len(list) == 0 {
+	list, err := stateHomes(uid, top)
+	if err != nil {
 		return "", nil, err
 	}
-	list = append(list, shared...)
+	list = slices.DeleteFunc(list, func(d string) bool { return !writable(d) })
+	if len(list) == 0 {
+		return "", nil, fmt.Errorf("nowhere to keep commits: below XDG_STATE_HOME, HOME and %s this user cannot write, or others could replace what is written", top)
+	}
 	for _, d := range list[1:] {
 		if ownedAlone(d, uid) && d != list[0] {
 			others = append(others, d)
@@ -51,16 +46,46 @@ func stateHome(c Config, uid int, top string) (dir string, others []string, err 
 	return list[0], others, nil
 }
 
+// stateHomes lists where state directories of this user may lie, the best first:
+// below XDG_STATE_HOME, below HOME, and below top, which everybody may write.
+// Where others could replace what is there is no place for one.
+func stateHomes(uid int, top string) ([]string, error) {
+	var list []string
+	if x := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(x) {
+		list = append(list, filepath.Join(x, "holdfast", "sandbox"))
+	}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) && exists(home) {
+		list = append(list, filepath.Join(home, ".local", "state", "holdfast", "sandbox"))
+	}
+	list = slices.DeleteFunc(list, func(d string) bool { return !trusted(filepath.Dir(d), uid) })
+	if st, err := os.Stat(top); err != nil || st.Mode().Perm()&0o022 != 0 && st.Mode()&os.ModeSticky == 0 {
+		return list, nil
+	}
+	shared, err := sharedHomes(top, uid)
+	return append(list, shared...), err
+}
+
+// writable reports whether this user can write d, or make it.
+func writable(d string) bool {
+	for {
+		err := unix.Access(d, unix.W_OK|unix.X_OK)
+		if err != unix.ENOENT || d == "/" {
+			return err == nil
+		}
+		d = filepath.Dir(d)
+	}
+}
+
 // unsetStates locates the directories that runners of this user take to whose
-// configuration names none. They are neither opened nor settled, but no cell of
-// another runner may see or change what lies in them.
+// configuration names none. No cell of any runner may see or change what lies in
+// them, whether it opens them or not.
 func unsetStates(uid int, top string) ([]stateDir, error) {
-	dir, others, err := stateHome(Config{}, uid, top)
+	dirs, err := stateHomes(uid, top)
 	if err != nil {
 		return nil, err
 	}
 	var list []stateDir
-	for _, d := range append([]string{dir}, others...) {
+	for _, d := range dirs {
 		if !ownedAlone(d, uid) {
 			continue // none yet, or none that would be used
 		}
@@ -81,13 +106,18 @@ func exists(p string) bool {
 // anyName ends a path whose last part is still to be made up.
 const anyName = "-*"
 
-// settledName makes a directory whose name could not be foreseen, if dir asks
-// for one.
-func settledName(dir string) (string, error) {
-	if !strings.HasSuffix(dir, anyName) {
+// settle makes the directory that stateHomes lists below top, if dir is that. A
+// name that another user takes at this very moment stops nobody either: then
+// there is one that could not be foreseen.
+func settle(dir, top string, uid int) (string, error) {
+	if filepath.Dir(dir) != top || ownedAlone(dir, uid) {
 		return dir, nil
 	}
-	d, err := os.MkdirTemp(filepath.Split(dir))
+	plain := strings.TrimSuffix(dir, anyName)
+	if os.Mkdir(plain, 0o700) == nil || ownedAlone(plain, uid) {
+		return plain, nil
+	}
+	d, err := os.MkdirTemp(top, filepath.Base(plain)+anyName)
 	if err != nil {
 		return "", fmt.Errorf("make state directory: %w", err)
 	}

@@ -143,6 +143,60 @@ func TestStateDirectoryIsChosen(t *testing.T) {
 			t.Errorf("%q %v", got, err)
 		}
 	})
+	t.Run("not where this user cannot write", func(t *testing.T) {
+		closed := filepath.Join(home, "closed")
+		if err := os.Mkdir(closed, 0o500); err != nil {
+			t.Fatal(err)
+		}
+		if unix.Access(closed, unix.W_OK) == nil {
+			t.Skip("UNTESTED(root can write everywhere)")
+		}
+		t.Setenv("HOME", closed)
+		t.Setenv("XDG_STATE_HOME", "")
+		if got, _, err := sandbox.StateHome(sandbox.Config{}, shared); err != nil || got != plain {
+			t.Errorf("%q %v", got, err)
+		}
+	})
+	t.Run("nowhere at all", func(t *testing.T) {
+		t.Setenv("HOME", "")
+		t.Setenv("XDG_STATE_HOME", "")
+		for _, mode := range []os.FileMode{0o777, 0o775} { // what lies there can be replaced
+			top := realDir(t)
+			if err := os.Chmod(top, mode); err != nil {
+				t.Fatal(err)
+			}
+			if got, _, err := sandbox.StateHome(sandbox.Config{}, top); err == nil || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v: %q %v", mode, got, err)
+			}
+		}
+		if got, _, err := sandbox.StateHome(sandbox.Config{}, filepath.Join(shared, "none")); err == nil {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("the name is taken while it is chosen", func(t *testing.T) {
+		t.Setenv("HOME", "")
+		t.Setenv("XDG_STATE_HOME", "")
+		os.Remove(plain)
+		got, _, err := sandbox.StateHome(sandbox.Config{}, shared, func() {
+			if err := os.Symlink(home, plain); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if err != nil || !strings.HasPrefix(got, plain+"-") {
+			t.Errorf("%q %v", got, err)
+		}
+		os.Remove(plain)
+		os.Remove(got)
+		got, _, err = sandbox.StateHome(sandbox.Config{}, shared, func() { // by this user, so it is shared
+			if err := os.Mkdir(plain, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if err != nil || got != plain {
+			t.Errorf("%q %v", got, err)
+		}
+		os.Remove(plain)
+	})
 	t.Run("the name is taken", func(t *testing.T) {
 		t.Setenv("HOME", "")
 		t.Setenv("XDG_STATE_HOME", "")

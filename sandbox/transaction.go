@@ -145,8 +145,8 @@ const stateHint = "set HOLDFAST_STATE_DIR to a directory that is yours alone"
 // other environments, and settles what dead processes left in any of them.
 func (r *Runner) openStores(ctx context.Context, c Config) error {
 	dir, others, err := stateHome(c, r.facts.UID, sharedState)
-	if err == nil {
-		dir, err = settledName(dir)
+	if err == nil && c.StateDir == "" {
+		dir, err = settle(dir, sharedState, r.facts.UID)
 	}
 	if err != nil {
 		return &Error{Op: "open sandbox", Hint: stateHint, Err: err}
@@ -169,14 +169,15 @@ func (r *Runner) openStores(ctx context.Context, c Config) error {
 		}
 		r.stores, r.states = append(r.stores, s), append(r.states, state)
 	}
-	if c.StateDir == "" {
-		return nil
-	}
 	elsewhere, err := unsetStates(r.facts.UID, sharedState)
 	if err != nil {
 		return &Error{Op: "open sandbox", Hint: stateHint, Err: err}
 	}
-	r.states = append(r.states, elsewhere...)
+	for _, s := range elsewhere {
+		if !slices.ContainsFunc(r.states, func(o stateDir) bool { return o.path == s.path }) {
+			r.states = append(r.states, s)
+		}
+	}
 	return nil
 }
 
