@@ -331,6 +331,15 @@ func (*Scored) body()       {}
 func (*Exported) body()     {}
 func (*Failed) body()       {}
 
+// Spent is the number of tokens that the generation took from the budget of its run, as
+// TokenRecord.Spent has it.
+func (b *GenEnd) Spent() int {
+	if b.Told != nil {
+		return max(0, b.Told.Output)
+	}
+	return b.N
+}
+
 // NewBody returns an empty body of the given kind, or nil for an unknown one.
 func NewBody(kind string) Body {
 	for _, b := range []Body{

@@ -49,7 +49,7 @@ func Resume(ctx context.Context, c Config, m agent.ModelUsed, past []agent.Event
 	r.begun = past[0].At
 	for _, e := range past {
 		if b, ok := e.Body.(*agent.GenEnd); ok {
-			r.tokens += b.N
+			r.tokens += b.Spent()
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, max(0, r.limits.Time-active(past)), errTime)

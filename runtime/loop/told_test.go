@@ -43,4 +43,9 @@ func TestTold(t *testing.T) {
 	if ends != 2 {
 		t.Errorf("%d generations are on record, want 2", ends)
 	}
+
+	b.rec.Events = b.rec.Events[:len(b.rec.Events)-2] // the limit and the end: it was cut off there
+	if out, err = loop.Resume(t.Context(), c, agent.ModelUsed{}, b.rec.Events); err != nil || out.Status != agent.StatusLimit {
+		t.Errorf("resumed, it ends with %+v, %v: what a server counted before is spent", out, err)
+	}
 }
