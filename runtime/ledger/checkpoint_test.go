@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -151,6 +152,28 @@ func TestCheckpoint(t *testing.T) {
 
 // TestAnchorShowsACut removes the newest run without a trace in the file: nothing in it
 // can show that, but a note kept elsewhere does.
+// TestNewestNoteAnchors gives a note that was made anew over the same heads before the one
+// it was made in place of: how old the anchor is, the newer says.
+func TestNewestNoteAnchors(t *testing.T) {
+	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+	l := open(t, newPath(t), ledger.Options{Clock: func() time.Time { return now }})
+	by, key := signer(t, "ops")
+	runs(t, l, 1)
+	var notes [][]byte
+	for range 2 {
+		c, err := l.Sign(t.Context(), by, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		notes = append([][]byte{c.Note}, notes...)
+		now = now.Add(time.Hour)
+	}
+	r := verifyWith(t, l, ledger.VerifyOptions{Keys: []string{key}, Notes: notes})
+	if r.Anchored == nil || r.Anchored.At.Hour() != 13 {
+		t.Errorf("anchored by %+v, want the note of 13:00", r.Anchored)
+	}
+}
+
 func TestAnchorShowsACut(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, ledger.Options{})

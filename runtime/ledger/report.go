@@ -23,7 +23,7 @@ type Report struct {
 	Notes        []string
 
 	Signed   *Anchor // the farthest checkpoint in the file that one of the given keys signed
-	Anchored *Anchor // the farthest one that was kept elsewhere and that the file still bears out
+	Anchored *Anchor // the farthest one, and of several the newest, that was kept elsewhere and that the file still bears out
 
 	Open       []OpenRun  // runs without an end
 	Unfinished []OpenCall // calls without an end in runs without an owner: what they did is not known

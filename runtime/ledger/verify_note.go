@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -107,7 +108,8 @@ func (v *verifier) open(text []byte) (s signed, known bool, err error) {
 
 // compare holds signed checkpoints against the heads in the file.
 func (v *verifier) compare(good []signed) {
-	slices.SortStableFunc(good, func(a, b signed) int { return int(a.N - b.N) })
+	// The farthest comes last, and of those over the same heads the newest.
+	slices.SortStableFunc(good, func(a, b signed) int { return cmp.Or(cmp.Compare(a.N, b.N), a.At.Compare(b.At)) })
 	trees := map[string]*tree{}
 	for _, s := range good {
 		id, err := hex.DecodeString(s.Ledger)
