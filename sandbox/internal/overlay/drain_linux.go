@@ -3,40 +3,13 @@ package overlay
 import (
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
-const (
-	maxEntries = 100_000
-	maxDepth   = 64
-	opaqueAttr = "user.overlay.opaque"
-)
-
-// item is a change with what is needed to carry it out and to take it back.
-type item struct {
-	Change
-	// Of what stands at the path before: inode, mode, owner; 0 if nothing.
-	PreIno  uint64 `json:"pre_ino,omitempty"`
-	PreMode uint32 `json:"pre_mode,omitempty"`
-	PreUID  uint32 `json:"pre_uid,omitempty"`
-	PreGID  uint32 `json:"pre_gid,omitempty"`
-	PreType Type   `json:"pre_type,omitempty"`
-	PreLink string `json:"pre_link,omitempty"`
-	PreSize int64  `json:"pre_size,omitempty"`
-	// Staged is the inode that will stand at the path.
-	Staged uint64 `json:"staged,omitempty"`
-	// Kept says that the content before was kept for an undo.
-	Kept bool `json:"kept,omitempty"`
-
-	preChanged unix.Timespec
-	modified   unix.Timespec
-}
+const maxDepth = 64
 
 // Layer is what a call made of a workspace, as read from its upper directory.
 type Layer struct {
@@ -76,35 +49,6 @@ func Read(ctx context.Context, upper, lower int, f Filter, most int64) (*Layer, 
 	return &Layer{d.items, upper}, nil
 }
 
-// rank puts removals first, directories before what lies in them, modes last.
-func rank(it item) int {
-	switch {
-	case it.Op == Remove:
-		return 0
-	case it.Op == Create && it.Type == Dir:
-		return 1
-	case it.Op == Create:
-		return 2
-	case it.Op == Replace:
-		return 3
-	}
-	return 4
-}
-
-func order(a, b item) int {
-	if r := rank(a) - rank(b); r != 0 {
-		return r
-	}
-	deep := strings.Count(a.Path, "/") - strings.Count(b.Path, "/")
-	if a.Op == Remove || a.Op == Chmod {
-		deep = -deep
-	}
-	if deep != 0 {
-		return deep
-	}
-	return strings.Compare(a.Path, b.Path)
-}
-
 // drain is one reading of a layer.
 type drain struct {
 	ctx    context.Context
@@ -120,62 +64,6 @@ func (d *drain) add(it item) error {
 	}
 	d.items = append(d.items, it)
 	return nil
-}
-
-// entryNames lists a directory, sorted.
-func entryNames(dir int) ([]string, error) {
-	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), "directory")
-	defer f.Close()
-	names, err := f.Readdirnames(maxEntries + 1)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	if len(names) > maxEntries {
-		return nil, ErrTooMany
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-func typeOf(mode uint32) Type {
-	switch mode & unix.S_IFMT {
-	case unix.S_IFREG:
-		return File
-	case unix.S_IFDIR:
-		return Dir
-	case unix.S_IFLNK:
-		return Link
-	}
-	return Other
-}
-
-// lstat returns nil if there is nothing.
-func lstat(dir int, name string) (*unix.Stat_t, error) {
-	if dir < 0 {
-		return nil, nil
-	}
-	var st unix.Stat_t
-	err := unix.Fstatat(dir, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if err == unix.ENOENT || err == unix.ENOTDIR {
-		return nil, nil
-	}
-	return &st, err
-}
-
-// enter opens a directory below dir; what the owner closed to itself is opened
-// again, in the layer only.
-func enter(dir int, name string, layer bool, mode uint32) (int, error) {
-	const flags = unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	if layer && mode&0o700 != 0o700 {
-		if err := unix.Fchmodat(dir, name, mode&0o777|0o700, 0); err != nil {
-			return -1, err
-		}
-	}
-	return unix.Openat(dir, name, flags, 0)
 }
 
 // within is where a reading of the layer stands.
@@ -284,18 +172,6 @@ func (d *drain) behind(p string, t Type, low *unix.Stat_t) (string, error) {
 	return g.holds(p, t, low), nil
 }
 
-// whiteout reports whether an entry of the layer hides one below it.
-func whiteout(st *unix.Stat_t) bool { return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0 }
-
-// before notes what stands at the path of a change.
-func (it *item) before(st *unix.Stat_t) {
-	it.PreIno, it.PreMode, it.PreUID, it.PreGID = st.Ino, st.Mode, st.Uid, st.Gid
-	it.PreType, it.preChanged = typeOf(st.Mode), st.Ctim
-	if it.PreType == File {
-		it.PreSize = st.Size
-	}
-}
-
 // leaf is a file or a link of the layer.
 func (d *drain) leaf(upper, lower int, it item, name string, up, low *unix.Stat_t, depth int) error {
 	if low != nil && it.Type != Other && (typeOf(low.Mode) == Dir || typeOf(low.Mode) == Other) {
@@ -342,21 +218,6 @@ func (d *drain) leaf(upper, lower int, it item, name string, up, low *unix.Stat_
 		it.Notes = d.filter.notes(it.Change)
 	}
 	return d.add(it)
-}
-
-// soften takes away write access of others that was not there before. Bits
-// beyond the nine of access are never taken over.
-func (it *item) soften(low *unix.Stat_t) {
-	had := uint32(0)
-	if low != nil {
-		had = low.Mode
-	}
-	if it.Type != Link {
-		it.Mode &^= 0o022 &^ had
-	}
-	if it.Type == Dir {
-		it.Mode |= 0o700 // a directory that its owner cannot enter cannot be filled or taken back
-	}
 }
 
 // subdir is a directory of the layer. One that is opaque shows nothing of what the
@@ -409,10 +270,4 @@ func (d *drain) subdir(upper, lower int, it item, name string, up, low *unix.Sta
 		return nil
 	}
 	return d.absent(u, l, it, in.depth)
-}
-
-func opaque(dir int) bool {
-	var b [1]byte
-	n, err := unix.Fgetxattr(dir, opaqueAttr, b[:])
-	return err == nil && n == 1 && b[0] == 'y'
 }
