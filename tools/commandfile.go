@@ -209,8 +209,8 @@ func (e commandEntry) private(effect agent.Effect) error {
 // so.
 func (e commandEntry) effect() (agent.Effect, bool) {
 	if e.Effect == "annotations" && e.Annotations != nil {
-		d := e.Annotations.Declared()
-		return d.Effect, d.Effect != agent.EffectUnknown
+		effect := e.Annotations.Effect()
+		return effect, effect != agent.EffectUnknown
 	}
 	effect, known := commandEffects[e.Effect]
 	return effect, known
@@ -282,6 +282,12 @@ func (c *Command) schema(args []argumentEntry) error {
 		More     bool            `json:"additionalProperties"`
 	}{"object", json.RawMessage("{" + strings.Join(members, ",") + "}"), required, false})
 	return errors.Join(errs...)
+}
+
+// knownRoles are those that an argument may be given.
+var knownRoles = map[agent.ArgRole]bool{
+	agent.RoleTarget: true, agent.RoleContent: true, agent.RoleSelector: true,
+	agent.RoleCommand: true, agent.RolePath: true, agent.RoleCredential: true,
 }
 
 // member is the schema of one argument.

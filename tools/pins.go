@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -37,12 +38,12 @@ func (d Drift) String() string {
 	return "changed"
 }
 
-// Pins remembers the declarations of other people's tools by digest, so that a tool
-// cannot become another one behind its name. A Pins is used by one goroutine at a time;
+// Pins remembers by digest what files of tools declared when they were accepted, so that a
+// tool cannot become another one behind its name. A Pins is used by one goroutine at a time;
 // several processes may accept into one file.
 type Pins struct {
 	path string
-	tool map[string]string // digest in hex, by server and tool
+	tool map[string]string // digest in hex, by file and tool
 }
 
 // pinFile is the form of the file.
@@ -74,18 +75,17 @@ func readPins(path string) (map[string]string, error) {
 	if err := (agent.ToolCall{Args: string(b)}).CheckArgs(); err != nil {
 		return nil, fmt.Errorf("read pins: %s is damaged", path)
 	}
-	if err := strict(b, &f); err != nil || f.Version != 1 {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil || f.Version != 1 {
 		return nil, fmt.Errorf("read pins: %s is damaged", path)
 	}
 	maps.Copy(tool, f.Tools)
 	return tool, nil
 }
 
-// pinKey keeps servers apart; a server's name holds no line break.
-func pinKey(server, tool string) string { return server + "\n" + tool }
-
-// pinned is the digest of what a model is shown and a judge relies on.
-func pinned(s agent.ToolSpec) string { return hexOf(s.Digest()) }
+// pinKey keeps files apart.
+func pinKey(file, tool string) string { return file + "\n" + tool }
 
 func hexOf(d [32]byte) string {
 	if d == ([32]byte{}) { // cannot be encoded: it is the same as nothing
@@ -94,30 +94,25 @@ func hexOf(d [32]byte) string {
 	return hex.EncodeToString(d[:])
 }
 
-// Check compares a declaration of a server with the one accepted.
-func (p *Pins) Check(server string, s agent.ToolSpec) Drift {
-	return p.compare(server, s.Name, pinned(s))
-}
-
 // CheckCommand compares a tool of an operator's file with the one accepted: what is shown
 // and what is run.
 func (p *Pins) CheckCommand(file string, c Command) Drift {
 	return p.compare(file, c.Spec.Name, hexOf(c.Digest()))
 }
 
-// Knows reports whether any declaration of a server or file was accepted. One that it does
-// not have among those of a known one was added since.
-func (p *Pins) Knows(server string) bool {
+// Knows reports whether any tool of a file was accepted. One that is not among those of a
+// known file was added since.
+func (p *Pins) Knows(file string) bool {
 	for k := range p.tool {
-		if strings.HasPrefix(k, pinKey(server, "")) {
+		if strings.HasPrefix(k, pinKey(file, "")) {
 			return true
 		}
 	}
 	return false
 }
 
-func (p *Pins) compare(server, tool, now string) Drift {
-	was, known := p.tool[pinKey(server, tool)]
+func (p *Pins) compare(file, tool, now string) Drift {
+	was, known := p.tool[pinKey(file, tool)]
 	switch {
 	case now == "":
 		return DriftChanged
@@ -129,17 +124,8 @@ func (p *Pins) compare(server, tool, now string) Drift {
 	return DriftChanged
 }
 
-// Accept pins declarations of a server as they are and writes the file. On an error
-// nothing is accepted.
-func (p *Pins) Accept(server string, specs ...agent.ToolSpec) error {
-	digests := map[string]string{}
-	for _, s := range specs {
-		digests[s.Name] = pinned(s)
-	}
-	return p.accept(server, digests)
-}
-
-// AcceptCommands is Accept for tools of an operator's file.
+// AcceptCommands pins tools of an operator's file as they are and writes the file of pins. On
+// an error nothing is accepted.
 func (p *Pins) AcceptCommands(file string, list ...Command) error {
 	digests := map[string]string{}
 	for _, c := range list {
@@ -150,7 +136,7 @@ func (p *Pins) AcceptCommands(file string, list ...Command) error {
 
 // accept adds digests to what the file holds now, which another process may have written
 // since it was read: both hold the lock beside it while they do.
-func (p *Pins) accept(server string, digests map[string]string) error {
+func (p *Pins) accept(file string, digests map[string]string) error {
 	unlock, err := lockFile(p.path + ".lock")
 	if err != nil {
 		return fmt.Errorf("pin tools: %w", err)
@@ -164,7 +150,7 @@ func (p *Pins) accept(server string, digests map[string]string) error {
 		if d == "" {
 			return fmt.Errorf("pin %s: its declaration cannot be encoded", clip(tool, 64))
 		}
-		next[pinKey(server, tool)] = d
+		next[pinKey(file, tool)] = d
 	}
 	b, err := json.MarshalIndent(pinFile{1, next}, "", "  ")
 	if err != nil {
