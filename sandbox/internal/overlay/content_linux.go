@@ -78,6 +78,16 @@ func openFile(dir int, name string, mode uint32, layer bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+// readMost reads so many bytes of a file, and one more if it is longer.
+func readMost(dir int, name string, mode uint32, layer bool, most int64) ([]byte, error) {
+	f, err := openFile(dir, name, mode, layer)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most+1))
+}
+
 func readlink(dir int, name string) (string, error) {
 	b := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(dir, name, b)
@@ -89,10 +99,15 @@ func readlink(dir int, name string) (string, error) {
 
 // inspectGit returns why a file of git's is held back for what it says, or "".
 func inspectGit(upper int, name string, st *unix.Stat_t, lower int, parts []string) (string, error) {
-	switch {
-	case isIndex(parts):
+	if isIndex(parts) {
 		return inspectIndex(upper, name, st, lower)
-	case isRef(parts):
+	}
+	if parts[len(parts)-1] == packedRefs {
+		if why, err := inspectPacked(upper, name, st, lower); err != nil || why != "" {
+			return why, err
+		}
+	}
+	if isRef(parts) { // which may well have that name
 		return inspectRef(upper, name, st)
 	}
 	return "", nil
@@ -104,12 +119,7 @@ func inspectIndex(dir int, name string, st *unix.Stat_t, git int) (string, error
 	if short, err := shortNames(git); err != nil || !short {
 		return "only an index with SHA-1 names can be looked through", err
 	}
-	f, err := openFile(dir, name, st.Mode, true)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxIndex+1))
+	b, err := readMost(dir, name, st.Mode, true, maxIndex)
 	if err != nil {
 		return "", err
 	}
@@ -124,12 +134,7 @@ func inspectIndex(dir int, name string, st *unix.Stat_t, git int) (string, error
 
 // inspectRef returns why a reference is held back, or "".
 func inspectRef(dir int, name string, st *unix.Stat_t) (string, error) {
-	f, err := openFile(dir, name, st.Mode, true)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxRef+1))
+	b, err := readMost(dir, name, st.Mode, true, maxRef)
 	if err != nil || !strayRef(string(b)) {
 		return "", err
 	}

@@ -42,6 +42,7 @@ func Read(ctx context.Context, upper, lower int, f Filter, most int64) (*Layer, 
 	if err := d.dir(upper, lower, within{}); err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
+	d.packed()
 	if err := d.statuses(upper, lower); err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)
 	}
@@ -130,6 +131,9 @@ func (d *drain) entry(upper, lower int, in within, name string, siblings map[str
 	if whiteout(up) {
 		if low == nil {
 			return nil
+		}
+		if held == "" {
+			held = holdRepository(in.rel, name, typeOf(low.Mode), false, siblings)
 		}
 		_, err := d.remove(lower, name, path, low, in.depth, held)
 		return err

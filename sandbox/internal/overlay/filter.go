@@ -23,7 +23,7 @@ const stagePrefix = ".holdfast-"
 // workspace, and "**/" stands for any folder. Each covers what lies below. What
 // lies in a git directory is judged by gitData.
 var guarded = []string{
-	".gitmodules", ".githooks", ".husky", "lefthook.yml", ".lefthook.yml", ".pre-commit-config.yaml", "**/.hg/hgrc", "**/.jj/repo",
+	".gitmodules", ".lfsconfig", ".githooks", ".husky", "lefthook.yml", ".lefthook.yml", ".pre-commit-config.yaml", "**/.hg/hgrc", "**/.jj/repo",
 	"**/.hg/hgrc-not-shared", "**/.hg/sharedpath", "**/_darcs/prefs", "**/.pijul/config",
 	"**/objects/info/alternates", "**/objects/info/http-alternates",
 	// editors, shells and tools that obey a file of the folder they are started in
@@ -166,6 +166,9 @@ func (f Filter) notes(c Change) []string {
 	}
 	if plain(path.Base(c.Path)) == ".gitignore" {
 		list = append(list, "git status shows nothing new of what it names")
+	}
+	if plain(path.Base(c.Path)) == ".gitattributes" {
+		list = append(list, "git stores, compares and merges what it names as it says")
 	}
 	if c.Type == Link && leaves(path.Dir(c.Path), c.Link) {
 		list = append(list, "it points out of the workspace")

@@ -9,11 +9,12 @@ import (
 // under which git keeps data that it checks when it reads it. Everything else
 // there is held back, whatever it is called: git executes some of it (hooks, the
 // configuration, a list of steps of a rebase), obeys some (attributes, grafts,
-// alternates, other working trees), and gets new names with each release.
+// alternates, other working trees), and gets new names with each release. So is
+// "reftable", the references in which are not looked through here.
 var (
 	gitFiles = []string{"head", "orig_head", "fetch_head", "merge_head", "cherry_pick_head", "revert_head", "auto_merge",
-		"commit_editmsg", "merge_msg", "merge_mode", "squash_msg", "tag_editmsg", gitIndex, "packed-refs"}
-	gitFolders = []string{"objects", "refs", "logs", "reftable"}
+		"commit_editmsg", "merge_msg", "merge_mode", "squash_msg", "tag_editmsg", gitIndex, packedRefs}
+	gitFolders = []string{"objects", "refs", "logs"}
 	gitInfo    = []string{"packs", "commit-graph", "commit-graphs"} // of objects/info
 )
 
@@ -34,9 +35,13 @@ func gitData(rest []string) bool {
 	return slices.Contains(gitFolders, rest[0])
 }
 
-// holdGit returns why a path with a folder ".git" in it is not committed, or "".
+// holdGit returns why a path with a folder ".git" in it is not committed, or "";
+// or one of a replacement, which need not lie in such a folder.
 func holdGit(parts []string, t Type) string {
 	for i, s := range parts {
+		if s == "replace" && i > 0 && parts[i-1] == "refs" {
+			return standsFor
+		}
 		if s != ".git" {
 			continue
 		}

@@ -13,6 +13,18 @@ func isRef(parts []string) bool {
 	return slices.Contains(parts[:len(parts)-1], "refs") || last == "head" || strings.HasSuffix(last, "_head") || last == "auto_merge"
 }
 
+// packedRefs is where git keeps references in one file, and replaceRefs begins
+// those by which it takes one object for another.
+const (
+	packedRefs  = "packed-refs"
+	replaceRefs = "refs/replace/"
+)
+
+// standsFor is why a reference below refs/replace is held back: git shows the
+// object that it names wherever the one that it is called by is asked for, so
+// that a history or a status is not what it says.
+const standsFor = "it has git take one object for another: a person has to make this change"
+
 // maxRef is more than a reference of git's own making is ever long, in bytes.
 const maxRef = 4 << 10
 

@@ -12,6 +12,10 @@ func (d *drain) absent(u, l int, it item, depth int) error {
 	if err != nil {
 		return err
 	}
+	siblings, err := d.siblings(names, u)
+	if err != nil {
+		return err
+	}
 	for _, name := range names {
 		if up, err := lstat(u, name); err != nil || up != nil {
 			if err != nil {
@@ -23,7 +27,11 @@ func (d *drain) absent(u, l int, it item, depth int) error {
 		if err != nil || low == nil {
 			return err
 		}
-		if _, err := d.remove(l, name, it.Path+"/"+name, low, depth+1, it.Held); err != nil {
+		held := it.Held
+		if held == "" {
+			held = holdRepository(it.Path, name, typeOf(low.Mode), false, siblings)
+		}
+		if _, err := d.remove(l, name, it.Path+"/"+name, low, depth+1, held); err != nil {
 			return err
 		}
 	}
