@@ -49,6 +49,14 @@ func (f *family) stopped() bool {
 	return err != nil || what.Signo != 0
 }
 
+// resume lets process 1 go on if it was stopped: until then nobody would hear how
+// the tool ended.
+func (f *family) resume() {
+	if f.stopped() {
+		_ = unix.PidfdSendSignal(f.init, unix.SIGCONT, nil, 0)
+	}
+}
+
 // kill ends process 1 and with it the cell. Unless the stage was relieved nobody
 // has waited for it, so that its number, which is that of the group, means nobody
 // else.

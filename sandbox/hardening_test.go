@@ -129,6 +129,19 @@ func TestPriorityIsThatOfACellAtMost(t *testing.T) {
 	}
 }
 
+// TestStoppedSupervisorGoesOn: another program of the same user that stops
+// process 1 of a cell holds its call up for a moment, not to the end of its time.
+func TestStoppedSupervisorGoesOn(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	s := sandbox.Spec{CallID: "x", Argv: []string{"/bin/echo", "ran"}, Limits: sandbox.Limits{Time: 5 * time.Second}}
+	res, err := r.Run(t.Context(), s, &recorder{attested: func(a sandbox.Attestation) error {
+		return unix.Kill(a.Init.PID, unix.SIGSTOP)
+	}})
+	if err != nil || res.Limit != sandbox.LimitNone || out(res) != "ran\n" {
+		t.Errorf("%v, limit %v after %v: %q", err, res.Limit, res.Timings.Finished, out(res))
+	}
+}
+
 // TestNothingIsHandedDown: not even with thousands of descriptors that a program
 // started from here would inherit, some with high numbers.
 func TestNothingIsHandedDown(t *testing.T) {

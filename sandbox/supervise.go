@@ -74,6 +74,7 @@ func (c *cell) supervise(ctx context.Context) {
 			return
 		case !next.IsZero() && !time.Now().Before(next):
 			begin := time.Now()
+			c.resume()
 			if c.outOfMemory() {
 				c.kill(LimitMemory)
 				return
