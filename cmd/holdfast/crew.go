@@ -260,10 +260,17 @@ func settingsOf(c *cli.Context) settings {
 		default:
 			values = []string{fmt.Sprint(v)}
 		}
-		s[name] = absolute(values, name == "dir")
+		if slices.Contains(pathFlags, name) {
+			values = absolute(values, name == "dir")
+		}
+		s[name] = values
 	}
 	return s
 }
+
+// pathFlags are those whose values may be paths. A value of another that happens to be the
+// name of a file is a word all the same.
+var pathFlags = []string{"dir", "model", "guard", "policy", "tools"}
 
 // absolute makes paths of files absolute: a resumed run may be started elsewhere.
 func absolute(values []string, always bool) []string {
