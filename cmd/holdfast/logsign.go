@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,12 @@ func logSignCommand(t *terminal) *cli.Command {
 
 // signOften signs once, or with --every until the process is told to stop. The file is
 // opened anew each time, so that it can be rotated in between.
+//
+// What is begun is finished: an interrupt ends the waiting, and what was added since the
+// last note is signed yet.
 func signOften(c *cli.Context, t *terminal) error {
+	told := c.Context
+	c.Context = context.WithoutCancel(told)
 	last, err := signNew(c, t, ledger.Checkpoint{})
 	if err != nil || c.Duration("every") == 0 {
 		return err
@@ -47,9 +53,9 @@ func signOften(c *cli.Context, t *terminal) error {
 	defer tick.Stop()
 	for {
 		select {
-		case <-c.Context.Done():
-			_, err := signNew(c, t, last) // what was added since
-			return errors.Join(c.Context.Err(), err)
+		case <-told.Done():
+			_, err := signNew(c, t, last)
+			return cmp.Or(err, told.Err()) // a note that could not be made is no mere interrupt
 		case <-tick.C:
 		}
 		if last, err = signNew(c, t, last); err != nil {
@@ -65,7 +71,7 @@ func signNew(c *cli.Context, t *terminal, last ledger.Checkpoint) (ledger.Checkp
 		return last, err
 	}
 	defer l.Close()
-	n, err := l.Heads(context.WithoutCancel(c.Context))
+	n, err := l.Heads(c.Context)
 	if err != nil {
 		return last, ledgerFailure(err)
 	}

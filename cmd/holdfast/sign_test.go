@@ -33,6 +33,44 @@ func recorded(t *testing.T, path string) {
 	}
 }
 
+// TestSigningEndsWithANote interrupts a process that signs now and then: what was added since
+// its last note is covered by a note too.
+func TestSigningEndsWithANote(t *testing.T) {
+	data := t.TempDir()
+	path, key, notes := filepath.Join(data, "holdfast", "ledger", "ledger.db"), filepath.Join(data, "k"), filepath.Join(data, "notes")
+	recorded(t, path)
+	if out, err := holdfastProcess(t, data, "keys", "new", "-o", key, "ops").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	c := holdfastProcess(t, data, "log", "sign", "--sign-key", key, "--anchor", notes, "--every", "1h")
+	pipe, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Process.Kill()
+	lines := bufio.NewScanner(pipe)
+	if !lines.Scan() || lines.Text() != "signed to head 2" {
+		t.Fatalf("it began with %q", lines.Text())
+	}
+	recorded(t, path)
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() {
+	}
+	var exit *exec.ExitError
+	if err := c.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		t.Errorf("it ended with %v", err)
+	}
+	out, err := holdfastProcess(t, data, "log", "verify", "--key", key, "--anchor", notes).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "anchored      to head 4 of 4") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // TestSigningAgainAndAgain has one process sign what others add, rotates the ledger under
 // it, and ends it: every head must be covered by a note kept elsewhere.
 func TestSigningAgainAndAgain(t *testing.T) {
