@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -197,11 +198,22 @@ func openQuestion(c *cli.Context, l *ledger.Ledger, id string) (pending, error) 
 // read, or asks on the terminal.
 func answerTo(c *cli.Context, t *terminal, p pending) (agent.Answer, error) {
 	word, mark := c.Args().Get(1), strings.ToLower(c.String("mark"))
+	other := &failure{exitDigest, fmt.Errorf("the open question of run %s is not the one named by --mark", p.Run),
+		"read it with holdfast approvals ls, then give its mark"}
+	named := len(mark) >= markLen && strings.HasPrefix(p.mark, mark)
+	if word != "edit" && c.IsSet("args") { // whoever gives other arguments does not mean the ones of the call
+		return agent.Answer{}, usage(errors.New("--args goes with the answer edit"))
+	}
 	if word == "" {
-		if !t.asks {
+		switch {
+		case !t.asks:
 			return agent.Answer{}, usage(errors.New("no answer given and no terminal to ask on"))
+		case mark != "" && !named:
+			return agent.Answer{}, other
 		}
-		return (&approver{t: t, mode: "on-risk"}).put(c.Context, p.q, false)
+		a, err := (&approver{t: t, mode: "on-risk"}).put(c.Context, p.q, false)
+		a.Note = cmp.Or(a.Note, c.String("note"))
+		return a, err
 	}
 	a := agent.Answer{Who: account(), Via: "command", Note: c.String("note")}
 	switch word {
@@ -227,9 +239,8 @@ func answerTo(c *cli.Context, t *terminal, p pending) (agent.Answer, error) {
 	if allows && mark == "" {
 		return a, &failure{exitUsage, errors.New("no --mark: it names the question that was read"), "read it with holdfast approvals ls, then give its mark"}
 	}
-	if allows && (len(mark) < markLen || !strings.HasPrefix(p.mark, mark)) {
-		return a, &failure{exitDigest, fmt.Errorf("the open question of run %s is not the one named by --mark", p.Run),
-			"read it with holdfast approvals ls, then give its mark"}
+	if allows && !named {
+		return a, other
 	}
 	return a, nil
 }

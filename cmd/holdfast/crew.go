@@ -37,10 +37,8 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if err != nil {
 		return nil, err
 	}
-	if file := c.String("sign-key"); file != "" { // a key that cannot sign is told before the work, not after it
-		if _, _, err := readKey(file); err != nil {
-			return nil, err
-		}
+	if err := checkSigning(c); err != nil {
+		return nil, err
 	}
 	if c.IsSet("guard") && c.String("guard") == "" { // whoever asks for a judge does not get none
 		return nil, usage(errors.New("--guard names no model"))
@@ -117,6 +115,14 @@ func loadGuard(c *cli.Context, t *terminal, m *loadedModel) (*loadedModel, error
 	guard.used.Role = "guard"
 	m.used.Guard = &guard.used
 	return guard, nil
+}
+
+// noGuard tells that a command has no use for a guard model which the environment names, and
+// why. On its command line there is no such flag.
+func noGuard(t *terminal, why string) {
+	if os.Getenv("HOLDFAST_GUARD") != "" {
+		t.note("HOLDFAST_GUARD is not used: " + why)
+	}
 }
 
 // Close gives everything back, the last opened first.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -105,6 +106,24 @@ func (b *evalBench) judging() *loadedModel {
 		return b.guard
 	}
 	return b.m
+}
+
+// judgedBy says whose labels count where they are not the model's own, "" where they are.
+func (b *evalBench) judgedBy() string {
+	if b.guard == nil {
+		return ""
+	}
+	return fmt.Sprintf("judged by %s, SHA-256 %.12s", inertLine(b.guard.used.Name, 60), b.guard.used.GGUF)
+}
+
+// notes are what is to be known of a report: what the model's own labels are worth, and
+// whose labels count instead.
+func (b *evalBench) notes() []string {
+	notes := slices.Clone(b.m.notes)
+	if by := b.judgedBy(); by != "" {
+		notes = append(notes, by)
+	}
+	return notes
 }
 
 // sessions puts the model of a run into its configuration, and the one that judges. What it

@@ -23,10 +23,29 @@ import (
 // liveFlags are those of a suite that a real model can be put into.
 func liveFlags() []cli.Flag {
 	return append(append(safetyFlags(),
-		&cli.BoolFlag{Name: "live", Usage: "with a real model in place of the scripted ones"},
+		&cli.BoolFlag{Name: "live", Usage: "with a real model in place of the scripted ones"}), modelOfSuite()...)
+}
+
+// modelOfSuite are the flags that count with --live only.
+func modelOfSuite() []cli.Flag {
+	return append([]cli.Flag{
 		&cli.IntFlag{Name: "limit", Value: 30, Usage: "with --live: `CASES` of each recorded suite, drawn by the seed; 0 is all"},
 		&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "with --live: draws the cases"},
-		ledgerFlag(), guardFlag()), engineFlags()...)
+		ledgerFlag(), guardFlag()}, engineFlags()...)
+}
+
+// evalPlayed plays suites with scripted models, or with --live with a real one.
+func evalPlayed(c *cli.Context, t *terminal, dir, only string) error {
+	if c.Bool("live") {
+		if err := goesWithout(c, "live", "every"); err != nil {
+			return err
+		}
+		return evalLive(c, t, dir, only)
+	}
+	if err := goesWith(c, "live", flagNames(modelOfSuite())...); err != nil {
+		return err
+	}
+	return evalSafety(c, t, dir, only)
 }
 
 // liveHelp says what --live does.
@@ -62,10 +81,7 @@ func evalLive(c *cli.Context, t *terminal, dir, only string) error {
 		return err
 	}
 	defer b.Close()
-	rep := liveReport{Model: b.m.used.Name, GGUF: b.m.used.GGUF, Build: thisBuild().String(), Notes: b.m.notes, Seed: c.Uint64("seed")}
-	if b.guard != nil {
-		rep.Notes = append(slices.Clone(rep.Notes), "judged by "+inertLine(b.guard.used.Name, 60)+", SHA-256 "+fmt.Sprintf("%.12s", b.guard.used.GGUF))
-	}
+	rep := liveReport{Model: b.m.used.Name, GGUF: b.m.used.GGUF, Build: thisBuild().String(), Notes: b.notes(), Seed: c.Uint64("seed")}
 	if only == "" {
 		if rep.Splits, err = b.ownSuite(c, t); err != nil {
 			return err

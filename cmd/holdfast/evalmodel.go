@@ -80,18 +80,19 @@ func evalModel(c *cli.Context, t *terminal) error {
 	for _, r := range reports {
 		ran += len(r.Rows)
 	}
-	if err := writePage(c.String("html"), eval.Page(m.used.Name, thisBuild().String(), reports)); err != nil {
+	page := eval.Page(m.used.Name, thisBuild().String(), reports)
+	for _, n := range b.notes() {
+		page.Text("Note: " + n + ".")
+	}
+	if err := writePage(c.String("html"), page); err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		return printModelJSON(t, m, c.Uint64("seed"), reports)
+		return printModelJSON(t, b, c.Uint64("seed"), reports)
 	}
 	fmt.Fprintf(t.out, "model %s, SHA-256 %.12s, seed %d, %s in %s\n", inertLine(m.used.Name, 60), m.used.GGUF, c.Uint64("seed"), count(ran, "task"),
 		time.Since(began).Round(time.Second))
-	if b.guard != nil {
-		fmt.Fprintf(t.out, "judged by %s, SHA-256 %.12s\n", inertLine(b.guard.used.Name, 60), b.guard.used.GGUF)
-	}
-	for _, n := range m.notes {
+	for _, n := range b.notes() {
 		fmt.Fprintf(t.out, "note: %s\n", n)
 	}
 	printModelReport(foldedTo(t, reportWidth), reports, c.Int("failures"))
@@ -174,7 +175,7 @@ func printModelReport(out *output, reports []eval.SplitReport, failures int) {
 	}
 }
 
-func printModelJSON(t *terminal, m *loadedModel, seed uint64, reports []eval.SplitReport) error {
+func printModelJSON(t *terminal, b *evalBench, seed uint64, reports []eval.SplitReport) error {
 	return json.NewEncoder(t.out).Encode(struct {
 		Model  string             `json:"model"`
 		GGUF   string             `json:"gguf"`
@@ -182,5 +183,5 @@ func printModelJSON(t *terminal, m *loadedModel, seed uint64, reports []eval.Spl
 		Notes  []string           `json:"notes,omitempty"`
 		Seed   uint64             `json:"seed"`
 		Splits []eval.SplitReport `json:"splits"`
-	}{m.used.Name, m.used.GGUF, thisBuild().String(), m.notes, seed, reports})
+	}{b.m.used.Name, b.m.used.GGUF, thisBuild().String(), b.notes(), seed, reports})
 }

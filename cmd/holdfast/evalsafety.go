@@ -41,10 +41,7 @@ func evalSafetyCommand(t *terminal) *cli.Command {
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
 		Flags:              liveFlags(),
 		Action: func(c *cli.Context) error {
-			if c.Bool("live") {
-				return evalLive(c, t, c.String("data"), "")
-			}
-			return evalSafety(c, t, c.String("data"), "")
+			return evalPlayed(c, t, c.String("data"), "")
 		},
 	}
 }

@@ -42,10 +42,7 @@ func evalSuiteCommand(t *terminal, name, folder string, live bool) *cli.Command 
 			if strings.EqualFold(filepath.Base(filepath.Clean(dir)), folder) {
 				dir = filepath.Dir(filepath.Clean(dir))
 			}
-			if c.Bool("live") {
-				return evalLive(c, t, dir, folder)
-			}
-			return evalSafety(c, t, dir, folder)
+			return evalPlayed(c, t, dir, folder)
 		},
 	}
 }
@@ -97,8 +94,12 @@ func evalAgentSafety(c *cli.Context, t *terminal) error {
 	if c.Bool("json") {
 		return json.NewEncoder(t.out).Encode(rep)
 	}
-	fmt.Fprintf(t.out, "model %s, %s; left out for want of a schema: %s\n%s", inertLine(b.m.used.Name, 60), count(len(cases), "request"), count(missing, "tool"), rep)
-	return nil
+	fmt.Fprintf(t.out, "model %s, %s; left out for want of a schema: %s\n", inertLine(b.m.used.Name, 60), count(len(cases), "request"), count(missing, "tool"))
+	if by := b.judgedBy(); by != "" {
+		fmt.Fprintln(t.out, by)
+	}
+	fmt.Fprint(t.out, rep)
+	return t.out.err
 }
 
 // drawDilemmas keeps so many cases of each sort, drawn by the seed, in their order.

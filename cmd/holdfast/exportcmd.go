@@ -68,6 +68,13 @@ func exportCommand(t *terminal) *cli.Command {
 
 func exportRuns(c *cli.Context, t *terminal) error {
 	if dir := c.String("check"); dir != "" {
+		if c.Args().Present() {
+			return usage(errors.New("name runs to export, or a set to --check"))
+		}
+		others := slices.DeleteFunc(flagNames(c.Command.Flags), func(n string) bool { return n == "check" })
+		if err := goesWithout(c, "check", others...); err != nil {
+			return err
+		}
 		return checkSet(t, dir)
 	}
 	o, err := exportOptions(c)

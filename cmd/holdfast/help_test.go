@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -81,13 +80,7 @@ func takes(t *testing.T, command, example string) {
 			if len(c.Subcommands) == 0 {
 				c.Action = func(c *cli.Context) error {
 					reached = c.Command.Name
-					if c.Command.ArgsUsage == "" && c.Args().Present() {
-						return errors.New("the command takes no arguments")
-					}
-					if strings.HasPrefix(c.Command.ArgsUsage, "--") { // the rest is another program's
-						return nil
-					}
-					return flagsFirst(c)
+					return wellFormed(c)
 				}
 			}
 			disarm(c.Subcommands)

@@ -19,6 +19,20 @@ func signFlags() []cli.Flag {
 	}
 }
 
+// checkSigning tells before the work, and not after it, that what the flags name cannot sign,
+// or that there is nothing to anchor.
+func checkSigning(c *cli.Context) error {
+	file := c.String("sign-key")
+	switch {
+	case file == "" && len(places(c)) > 0:
+		return goesWith(c, "sign-key", "anchor")
+	case file == "":
+		return nil
+	}
+	_, _, err := readKey(file)
+	return err
+}
+
 func keysCommand(t *terminal) *cli.Command {
 	return &cli.Command{
 		Name:  "keys",
@@ -46,9 +60,6 @@ func keysCommand(t *terminal) *cli.Command {
 
 func keysNew(c *cli.Context, t *terminal) error {
 	name := c.Args().First()
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	if name == "" || strings.ContainsAny(name, "+ \t\n") {
 		return usage(errors.New("give the key a name without spaces or +"))
 	}
@@ -72,7 +83,7 @@ func keysNew(c *cli.Context, t *terminal) error {
 }
 
 func keysShow(c *cli.Context, t *terminal) error {
-	if c.NArg() != 1 {
+	if !c.Args().Present() {
 		return usage(errors.New("name one file with a signing key"))
 	}
 	_, vkey, err := readKey(c.Args().First())

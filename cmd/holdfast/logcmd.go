@@ -140,6 +140,13 @@ func summariesWhere(c *cli.Context, l *ledger.Ledger, w *dataset.Where, all []le
 }
 
 func logShow(c *cli.Context, t *terminal) error {
+	if c.String("html") != "" {
+		if err := goesWithout(c, "html", "json"); err != nil {
+			return err
+		}
+	} else if err := goesWith(c, "html", "model"); err != nil {
+		return err
+	}
 	l, id, err := readRun(c)
 	if err != nil {
 		return err

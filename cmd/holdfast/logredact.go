@@ -33,9 +33,6 @@ func logRedactCommand(t *terminal) *cli.Command {
 }
 
 func logRedact(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	if c.IsSet("age") {
 		return retain(c, t)
 	}
@@ -84,8 +81,11 @@ var mediaKinds = []string{"text/plain", "application/json", "x-i32le", "x-f32le"
 // are left, and told.
 func retain(c *cli.Context, t *terminal) error {
 	age, err := daysOf(c.String("age"))
-	if err != nil || age <= 0 || c.Args().Present() {
-		return usage(fmt.Errorf("--age %q is not a time such as 90d or 12h, or a run is named beside it", c.String("age")))
+	if err != nil || age <= 0 {
+		return usage(fmt.Errorf("--age %q is not a time such as 90d or 12h", c.String("age")))
+	}
+	if c.Args().Present() {
+		return usage(errors.New("name a run, or an --age"))
 	}
 	media := c.StringSlice("media")
 	for _, m := range media {

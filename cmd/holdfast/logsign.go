@@ -114,6 +114,9 @@ func logRotateCommand(t *terminal) *cli.Command {
 }
 
 func logRotate(c *cli.Context, t *terminal) error {
+	if err := checkSigning(c); err != nil {
+		return err
+	}
 	name := c.String("keep")
 	if name != filepath.Base(name) && name != "" {
 		return usage(errors.New("--keep is a name: the old file stays beside the new one"))

@@ -31,6 +31,10 @@ func logVerifyCommand(t *terminal) *cli.Command {
 }
 
 func logVerify(c *cli.Context, t *terminal) error {
+	age := c.Duration("require-anchor")
+	if c.IsSet("require-anchor") && age <= 0 {
+		return usage(errors.New("--require-anchor takes the age that a note may have, such as 1h"))
+	}
 	opt, err := outsideKnowledge(c)
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func logVerify(c *cli.Context, t *terminal) error {
 	if !r.OK() {
 		return silent{exitLedger}
 	}
-	if age := c.Duration("require-anchor"); age > 0 {
+	if age > 0 {
 		return fresh(r.Anchored, age)
 	}
 	return nil

@@ -142,8 +142,8 @@ func oneLineUsage(list []*cli.Command) {
 		c.OnUsageError = func(c *cli.Context, err error, _ bool) error { return usageOf(c.Command, err) }
 		if act := c.Action; len(c.Subcommands) == 0 {
 			c.Action = func(c *cli.Context) error {
-				if c.Command.ArgsUsage == "" && c.Args().Present() {
-					return usageOf(c.Command, fmt.Errorf("%q is not understood: the command takes no arguments", c.Args().First()))
+				if err := wellFormed(c); err != nil {
+					return named(c.Command, err)
 				}
 				return named(c.Command, act(c))
 			}

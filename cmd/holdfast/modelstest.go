@@ -51,12 +51,6 @@ func noted(name, format string, args ...any) trial {
 }
 
 func testModel(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
-	if c.Args().Len() > 1 {
-		return usage(errors.New("name one model"))
-	}
 	if c.Args().Present() {
 		if err := c.Set("model", c.Args().First()); err != nil {
 			return usage(err)

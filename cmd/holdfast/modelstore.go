@@ -29,9 +29,6 @@ func importModelCommand(t *terminal) *cli.Command {
 }
 
 func importModel(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	if c.Args().Len() != 1 {
 		return usage(errors.New("import model: name one file or ollama:NAME"))
 	}

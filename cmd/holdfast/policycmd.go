@@ -30,9 +30,6 @@ func policyCheckCommand(t *terminal) *cli.Command {
 }
 
 func policyCheck(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	dir, err := workspaceOf(c)
 	if err != nil {
 		return err

@@ -48,11 +48,14 @@ func recalled(c *cli.Context, l *ledger.Ledger, run string) (string, []*safety.R
 }
 
 func policyExplain(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	if c.IsSet("tool") {
+		if c.Args().Present() {
+			return usage(errors.New("name a run, or a call by --tool"))
+		}
 		return explainCall(c, t)
+	}
+	if err := goesWith(c, "tool", "args", "request", "policy", "tools", "dir"); err != nil {
+		return err
 	}
 	run, at, found := strings.Cut(c.Args().First(), "@")
 	seq := int64(0)

@@ -26,9 +26,6 @@ func policyReplayCommand(t *terminal) *cli.Command {
 }
 
 func policyReplay(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	set, err := runPolicies(c)
 	if err != nil {
 		return err

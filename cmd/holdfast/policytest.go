@@ -27,9 +27,6 @@ func policyTestCommand(t *terminal) *cli.Command {
 }
 
 func policyTest(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	if c.NArg() != 1 {
 		return usage(errors.New("give one file of cases"))
 	}

@@ -68,9 +68,6 @@ func writeLedger(c *cli.Context) (*ledger.Ledger, error) {
 // readRun opens the ledger for reading and finds the run that the arguments name, the
 // newest if none is. Close the ledger.
 func readRun(c *cli.Context) (l *ledger.Ledger, id string, err error) {
-	if err := flagsFirst(c); err != nil {
-		return nil, "", err
-	}
 	if l, err = readLedger(c); err != nil {
 		return nil, "", err
 	}
@@ -85,9 +82,6 @@ func readRun(c *cli.Context) (l *ledger.Ledger, id string, err error) {
 func writeRun(c *cli.Context, name string) (l *ledger.Ledger, id string, err error) {
 	if name == "" {
 		return nil, "", usage(errors.New("no run named"))
-	}
-	if err := flagsFirst(c); err != nil {
-		return nil, "", err
 	}
 	if l, err = writeLedger(c); err != nil {
 		return nil, "", err

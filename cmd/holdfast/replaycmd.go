@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/holdfast-run/holdfast/inference/remote"
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
 	"github.com/holdfast-run/holdfast/runtime/loop"
@@ -45,6 +46,9 @@ func replayRuns(c *cli.Context, t *terminal) error {
 	mode := replay.Mode(c.String("mode"))
 	if !slices.Contains(replay.Modes, mode) {
 		return usage(fmt.Errorf("--mode %q is not one of %v", mode, replay.Modes))
+	}
+	if c.String("group") != "" && c.Args().Present() {
+		return usage(errors.New("name runs, or a --group of them"))
 	}
 	l, err := readLedger(c)
 	if err != nil {
@@ -137,10 +141,16 @@ func (p *repeater) prepare(c *cli.Context, t *terminal) error {
 		p.model = *m
 		return nil
 	}
-	f, err := openModel(c.Context, c.String("model"))
+	name := c.String("model")
+	if remote.Named(name) { // it has no file; what its runs were judged by is on record
+		p.model.used.GGUF = agent.Served(name)
+		return nil
+	}
+	f, err := openModel(c.Context, name)
 	if err != nil {
 		return err
 	}
+	defer f.Close()
 	p.model.used.GGUF = f.digest
 	p.model.cuts, p.model.notes, err = thresholds(f.info, f.digest)
 	return err
@@ -168,7 +178,7 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 	}
 	if was := player.Model().GGUF; was != p.model.used.GGUF {
 		if p.mode != replay.ModelOnly {
-			return false, &failure{exitDigest, fmt.Errorf("replay %s: it was made by the model with SHA-256 %.12s, this one has %.12s", id, was, p.model.used.GGUF),
+			return false, &failure{exitDigest, fmt.Errorf("replay %s: it was made by the model %s, this one is %s", id, modelName(&agent.ModelUsed{GGUF: was}), modelName(&p.model.used)),
 				"name the model with -m, or compare models with --mode model-only"}
 		}
 		t.printf("%s: another model, %.12s\n", id, was)

@@ -150,17 +150,17 @@ func tellUnknown(t *terminal, past []agent.Event) {
 // pastOf finds a run in the ledger, reads it and restores its settings.
 func pastOf(c *cli.Context, t *terminal, id string) (ledger.Summary, []agent.Event, error) {
 	var s ledger.Summary
-	if err := flagsFirst(c); err != nil {
-		return s, nil, err
+	switch last := c.Bool("last"); {
+	case id == "" && !last:
+		return s, nil, usage(errors.New("no run named; give one, or --last"))
+	case id != "" && last:
+		return s, nil, usage(errors.New("name one run, or --last"))
 	}
 	l, err := readLedger(c)
 	if err != nil {
 		return s, nil, err
 	}
 	defer l.Close()
-	if id == "" && !c.Bool("last") {
-		return s, nil, usage(errors.New("no run named; give one, or --last"))
-	}
 	if id == "" {
 		if s, err = lastOpen(c, l); err != nil {
 			return s, nil, err

@@ -62,9 +62,7 @@ func rollout(c *cli.Context, t *terminal) error {
 		return err
 	}
 	defer l.Close()
-	if os.Getenv("HOLDFAST_GUARD") != "" {
-		t.note("HOLDFAST_GUARD is not used: a model learns from labels of its own")
-	}
+	noGuard(t, "a model learns from labels of its own")
 	m, err := loadModel(c, t)
 	if err != nil {
 		return err
@@ -100,8 +98,10 @@ func rollout(c *cli.Context, t *terminal) error {
 
 // rolloutAsked reads what the flags and the file of tasks ask for, before anything is opened.
 func rolloutAsked(c *cli.Context) (list []tasks.Template, o eval.RolloutOptions, limits agent.Limits, err error) {
-	if err = lateFlags(c); err != nil {
-		return
+	if c.String("output") == "" {
+		if err = goesWith(c, "output", "logprobs"); err != nil {
+			return
+		}
 	}
 	if limits, err = limitsOf(c); err != nil {
 		return
@@ -143,14 +143,6 @@ func shardOf(s string) (i, n int, err error) {
 		return 0, 0, fmt.Errorf("--shard %q is not I/N, such as 1/2", s)
 	}
 	return i, n, nil
-}
-
-// lateFlags refuses flags after the file, which would be taken as arguments.
-func lateFlags(c *cli.Context) error {
-	if err := flagsFirst(c); err != nil {
-		return usage(errors.New("flags go before the file of tasks"))
-	}
-	return nil
 }
 
 // rolloutProgress shows how far the rollout is: on one line of a terminal, elsewhere now

@@ -23,7 +23,7 @@ func runCommand(t *terminal) *cli.Command {
 	return &cli.Command{
 		Name:      "run",
 		Usage:     "do one task",
-		ArgsUsage: "[PROMPT|-]",
+		ArgsUsage: "[PROMPT...|-]",
 		Description: "Runs one task in the workspace. The answer goes to standard output, progress to standard\n" +
 			"error. With -, the prompt is read from standard input; a pipe beside a prompt is data for it.\n\n" +
 			"Examples:\n" +
@@ -39,7 +39,7 @@ func runCommand(t *terminal) *cli.Command {
 
 // runTask carries out one run.
 func runTask(c *cli.Context, t *terminal) error {
-	if err := errors.Join(flagsFirst(c), checkAsk(c.String("ask"))); err != nil {
+	if err := checkAsk(c.String("ask")); err != nil {
 		return err
 	}
 	if _, err := limitsOf(c); err != nil {

@@ -112,13 +112,3 @@ func checkAsk(mode string) error {
 	}
 	return nil
 }
-
-// flagsFirst refuses flags after the first argument, which would be taken as text.
-func flagsFirst(c *cli.Context) error {
-	for _, a := range c.Args().Tail() {
-		if len(a) > 1 && a[0] == '-' {
-			return usage(fmt.Errorf("%s comes after the text; flags go before it", a))
-		}
-	}
-	return nil
-}

@@ -319,9 +319,6 @@ func describeTool(k tools.Command) string {
 
 // toolsCall carries out one call of the operator's.
 func toolsCall(c *cli.Context, t *terminal) error {
-	if err := flagsFirst(c); err != nil {
-		return err
-	}
 	name, args := c.Args().Get(0), c.Args().Get(1)
 	if name == "" || c.Args().Len() > 2 {
 		return usage(errors.New("name one tool, and its arguments as one JSON object"))

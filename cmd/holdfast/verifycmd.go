@@ -37,6 +37,9 @@ func verifyCommand(t *terminal) *cli.Command {
 const mostAtOnce = 64
 
 func verifySandbox(c *cli.Context, t *terminal) error {
+	if c.Args().Present() && c.Bool("all") {
+		return usage(errors.New("name rows, or --all of them"))
+	}
 	var only []string
 	for _, id := range c.Args().Slice() {
 		if !known(strings.ToUpper(id)) {
