@@ -67,6 +67,23 @@ func TestNoSecretLeaves(t *testing.T) {
 	}
 }
 
+// TestRedactorHidesWhatTheJudgeRead has a key in a response that was kept from the agent: the
+// prompt that screened it spells the key in its tokens.
+func TestRedactorHidesWhatTheJudgeRead(t *testing.T) {
+	red, err := dataset.NewRedactor(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for out, want := range map[string]bool{"id = AKIAABCDEFGHIJKLMNOP": true, "id = 17": false} {
+		agents, judges := &dataset.Gen{Purpose: agent.PurposeAgent}, &dataset.Gen{Purpose: agent.PurposeLabel}
+		red.Apply(&dataset.Trajectory{Gens: []*dataset.Gen{agents, judges}, Steps: []*dataset.Step{{Calls: []*dataset.Call{
+			{End: &agent.CallEnd{Out: agent.Text(out)}, Shown: "withheld"}, {}}}}})
+		if agents.Hidden || judges.Hidden != want {
+			t.Errorf("%q: tokens of the agent hidden %v, of the judge %v, want false, %v", out, agents.Hidden, judges.Hidden, want)
+		}
+	}
+}
+
 func TestRedactorRefuses(t *testing.T) {
 	for name, s := range map[string]string{"NoExpression": "word", "BadExpression": "word (", "EverythingMatches": "word x*"} {
 		t.Run(name, func(t *testing.T) {

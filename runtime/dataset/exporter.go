@@ -60,7 +60,7 @@ func (o Options) Validate() error {
 	only(o.Shape != "", "a shape", "trl-sft")
 	only(o.ToolsText, "tools as text", "trl-sft", "trl-dpo", "trl-kto", "trl-grpo")
 	only(o.Role == "review" || o.Layout != "" || o.Logprobs != "" || o.Imitate || o.Parquet, "role, layout, logprobs, sft and parquet", "tokens")
-	if o.Realign < 0 || o.Reward.Lambda < 0 || o.Pair.Margin < 0 || o.Pair.PerPrompt < 0 {
+	if o.Realign < 0 || !(o.Reward.Lambda >= 0) || !(o.Pair.Margin >= 0) || o.Pair.PerPrompt < 0 { // nor not a number
 		errs = append(errs, errors.New("realign, lambda, margin and per-prompt cannot be negative"))
 	}
 	return errors.Join(append(errs, o.Splits.Validate())...)

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
 )
 
 // Redactor replaces secrets in what leaves. The zero Redactor replaces nothing; see
@@ -59,8 +62,8 @@ func NewRedactor(r io.Reader) (*Redactor, error) {
 }
 
 // Apply replaces every hit in the trajectory's texts by [redacted:KIND:N]; equal secrets
-// of a run get equal numbers. A generation with a hit loses its tokens: an array cannot
-// be edited.
+// of a run get equal numbers. A generation that wrote or read one loses its tokens: an array
+// cannot be edited. The judge reads whole responses, also what is then kept from the agent.
 func (r *Redactor) Apply(t *Trajectory) {
 	if r == nil || len(r.patterns) == 0 {
 		return
@@ -76,24 +79,31 @@ func (r *Redactor) Apply(t *Trajectory) {
 		}
 		told = told || hit
 	}
+	judged := false // a secret was in a response: whoever screened it read what the agent may never have
 	for _, s := range t.Steps {
 		c.clean(&s.Thought)
 		c.clean(&s.Answer)
 		for _, k := range s.Calls {
 			c.clean(&k.Args)
 			c.clean(&k.Shown)
+			judged = judged || k.End != nil && r.finds(k.End.Out.String())
 		}
 	}
 	for _, g := range t.Gens {
 		hit := c.clean(&g.Text)
-		g.Hidden = hit || told
+		g.Hidden = hit || told || judged && g.Purpose != agent.PurposeAgent
 	}
+}
+
+// finds reports whether a text holds anything to replace.
+func (r *Redactor) finds(text string) bool {
+	return slices.ContainsFunc(r.patterns, func(p pattern) bool { return p.re.MatchString(text) })
 }
 
 // hidden reports whether tokens of a generation of the agent may not leave.
 func (t *Trajectory) hidden() bool {
 	for _, g := range t.Gens {
-		if g.Hidden {
+		if g.Hidden && g.Purpose == agent.PurposeAgent {
 			return true
 		}
 	}
