@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -148,6 +149,16 @@ func exportOptions(c *cli.Context) (dataset.Options, error) {
 		Reward: dataset.RewardOptions{Lambda: c.Float64("lambda"), Verifier: c.String("verifier"), Continue: c.Bool("continue")},
 		Pair:   dataset.PairOptions{Margin: c.Float64("margin"), PerPrompt: c.Int("per-prompt"), CrossModel: c.Bool("cross-model")},
 		Splits: dataset.Splits{Seed: c.Uint64("split-seed")},
+	}
+	for _, name := range []string{"lambda", "margin"} { // whose zero stands for the usual one
+		if v := c.Float64(name); !(v > 0) || math.IsInf(v, 1) {
+			return o, fmt.Errorf("--%s is a number above 0", name)
+		}
+	}
+	for _, name := range []string{"per-prompt", "realign"} {
+		if c.Int(name) < 1 {
+			return o, fmt.Errorf("--%s is at least 1", name)
+		}
 	}
 	s := &o.Splits
 	if n, err := fmt.Sscanf(c.String("split"), "%d,%d,%d", &s.Train, &s.Validation, &s.Test); n != 3 || err != nil {

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"io"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/replay"
@@ -24,6 +28,25 @@ func decidedAgain(t *testing.T, rec []agent.Event, least int) {
 	rep, err := player.Run(t.Context(), replay.Decisions, nil, judge)
 	if err != nil || rep.First != nil || rep.Decisions < least {
 		t.Errorf("decided again: %+v, %v", rep, err)
+	}
+}
+
+// TestReplayOfDecisionsReadsNoServer names a model on a server, which has no file: decisions
+// are made again from the record.
+func TestReplayOfDecisionsReadsNoServer(t *testing.T) {
+	term := newTerminal(strings.NewReader(""), io.Discard, io.Discard)
+	app := newApp(term)
+	p := &repeater{mode: replay.Decisions}
+	for _, c := range app.Commands {
+		if c.Name == "replay" {
+			c.Action = func(c *cli.Context) error { return p.prepare(c, term) }
+		}
+	}
+	if err := app.Run([]string{"holdfast", "replay", "-m", "ollama://small"}); err != nil {
+		t.Fatal(err)
+	}
+	if id, served := p.model.used.Served(); !served || id != "ollama://small" || p.model.engine != nil {
+		t.Errorf("prepared with %+v", p.model.used)
 	}
 }
 
