@@ -73,6 +73,7 @@ type within struct {
 	depth  int
 	held   string // why everything here is left out, or ""
 	veiled bool   // the layer shows nothing here of what the workspace has
+	git    bool   // in a repository
 }
 
 // dir reads one directory of the layer. lower is -1 where the workspace has
@@ -89,6 +90,7 @@ func (d *drain) dir(upper, lower int, in within) error {
 	if err != nil {
 		return err
 	}
+	in.git = in.git || isRepository(func(n string) bool { return len(siblings[n]) > 0 })
 	for _, name := range names {
 		if err := d.entry(upper, lower, in, name, siblings); err != nil {
 			return err
@@ -151,6 +153,9 @@ func (d *drain) entry(upper, lower int, in within, name string, siblings map[str
 	}
 	if held == "" {
 		held = holdRepository(in.rel, name, it.Type, low == nil, siblings)
+	}
+	if held == "" && in.git && !covered(d.filter.Release, path) {
+		held = holdInside(name, it.Type)
 	}
 	if held == "" {
 		if held, err = d.behind(path, it.Type, low); err != nil {
@@ -266,7 +271,7 @@ func (d *drain) subdir(upper, lower int, it item, name string, up, low *unix.Sta
 		}
 		defer unix.Close(l)
 	}
-	below := within{it.Path, in.depth + 1, it.Held, in.veiled || opaque(u)}
+	below := within{it.Path, in.depth + 1, it.Held, in.veiled || opaque(u), in.git}
 	if err := d.dir(u, l, below); err != nil {
 		return err
 	}

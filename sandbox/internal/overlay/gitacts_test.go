@@ -69,6 +69,42 @@ func TestWhatGitActsOnIsHeld(t *testing.T) {
 			t.Errorf("held %q", held)
 		}
 	})
+	t.Run("a link, and a lock, anywhere in it", func(t *testing.T) {
+		links := map[string]string{"b/logs/HEAD": ">../../old", "b/logs/refs/heads": ">../../..", "b/refs/heads/x": ">../../../old", "b/objects/ab/c": ">/etc/passwd",
+			"b/refs/heads/y.lock": "x"}
+		w := newWorld(t, links)
+		put(t, w.upper(), map[string]string{"b/logs/x": "1", "b/refs/heads/z": "1"})
+		put(t, w.work(), whole("b/"))
+		if held := heldIn(w.read(t, overlay.Filter{})); len(held) != len(links) {
+			t.Errorf("held %q", held)
+		}
+		if held := heldIn(w.read(t, overlay.Filter{Release: []string{"b/logs"}})); len(held) != len(links)-2 {
+			t.Errorf("held with logs released: %q", held)
+		}
+	})
+	t.Run("what a bare repository leads to", func(t *testing.T) {
+		w := newWorld(t, map[string]string{"s/hook": "2", "s/attributes": "2", "s/other": "2", "h/update": "2", "l/hook": "2", "old": "2"})
+		put(t, w.work(), whole("b/"))
+		put(t, w.work(), map[string]string{"b/config": "[core]\n\thooksPath = ../h\n", "b/hooks/post-receive": ">../../s/hook", "b/info/attributes": ">../../s/attributes", "s/hook": "1", "l/hook": "1"})
+		if err := os.Link(filepath.Join(w.work(), "l/hook"), filepath.Join(w.work(), "b/hooks/update")); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(slices.Sorted(maps.Keys(heldIn(w.read(t, overlay.Filter{})))), " "); got != "h h/update l/hook s/attributes s/hook" {
+			t.Errorf("held %q", got)
+		}
+	})
+	t.Run("control: git writes through a link", func(t *testing.T) {
+		dir, run := repository(t)
+		run("init", "-q", "--bare", "b")
+		put(t, dir, map[string]string{"b/logs/HEAD": ">../../f", "f": ""})
+		run("push", "-q", "./b", "HEAD:refs/heads/x")
+		put(t, dir, map[string]string{"b/logs/refs/heads/x": ">../../../../f"})
+		run("commit", "-qm", "two", "--allow-empty")
+		run("push", "-q", "./b", "HEAD:refs/heads/x")
+		if b, err := os.ReadFile(filepath.Join(dir, "f")); err != nil || !strings.Contains(string(b), "push") {
+			t.Errorf("%q %v", b, err)
+		}
+	})
 	t.Run("control: a bare repository may go as a whole", func(t *testing.T) {
 		w := newWorld(t, map[string]string{"bare": "whiteout"})
 		put(t, w.work(), whole("bare/"))
@@ -77,6 +113,31 @@ func TestWhatGitActsOnIsHeld(t *testing.T) {
 			t.Errorf("held %q", held)
 		}
 	})
+}
+
+// repository makes one with a commit, and returns what runs git in it.
+func repository(t *testing.T) (dir string, run func(...string) string) {
+	t.Helper()
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Skip("UNTESTED(git is not installed)")
+	}
+	dir = t.TempDir()
+	run = func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(git, append([]string{"-c", "user.name=x", "-c", "user.email=x@x"}, args...)...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
+		b, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v %s", args, err, b)
+		}
+		return strings.TrimSpace(string(b))
+	}
+	run("init", "-q")
+	put(t, dir, map[string]string{"f": "1"})
+	run("add", "f")
+	run("commit", "-qm", "one")
+	return dir, run
 }
 
 // TestNoObjectStandsForAnother: a reference below refs/replace has git show one
@@ -114,24 +175,7 @@ func TestNoObjectStandsForAnother(t *testing.T) {
 		})
 	}
 	t.Run("control: git shows no change", func(t *testing.T) {
-		git, err := exec.LookPath("git")
-		if err != nil {
-			t.Skip("UNTESTED(git is not installed)")
-		}
-		dir := t.TempDir()
-		run := func(args ...string) string {
-			cmd := exec.Command(git, append([]string{"-c", "user.name=x", "-c", "user.email=x@x"}, args...)...)
-			cmd.Dir, cmd.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
-			b, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v: %v %s", args, err, b)
-			}
-			return strings.TrimSpace(string(b))
-		}
-		put(t, dir, map[string]string{"f": "1"})
-		run("init", "-q")
-		run("add", "f")
-		run("commit", "-qm", "one")
+		dir, run := repository(t)
 		put(t, dir, map[string]string{"f": "2"})
 		run("add", "f")
 		head, other := run("rev-parse", "HEAD"), run("commit-tree", "-m", "one", run("write-tree"))

@@ -64,17 +64,39 @@ func isIndex(parts []string) bool {
 	return n > 1 && parts[n-1] == gitIndex && parts[n-2] == ".git"
 }
 
+// isRepository reports whether git takes a folder for a repository, whatever that
+// is called. has says which names, folded, are in it.
+func isRepository(has func(string) bool) bool {
+	return has("head") && (has("commondir") || has("objects") && has("refs"))
+}
+
+// repositoryData reports whether a folded name in such a folder is that of plain
+// data. An index and info are not: only in a folder ".git" are they looked through.
+func repositoryData(name string) bool {
+	return gitData([]string{name}) && name != gitIndex && name != "info"
+}
+
+// holdInside returns why an entry anywhere in a repository is not committed, or
+// "". Git writes through a link that stands for one of its logs.
+func holdInside(name string, t Type) string {
+	switch {
+	case t == Link:
+		return "it is a link in a git directory"
+	case strings.HasSuffix(plain(name), ".lock"):
+		return "it keeps git from working"
+	}
+	return ""
+}
+
 // holdRepository returns why an entry of a folder may not make a git repository
-// out of dir, or change what one does: git takes any folder that holds a head,
-// objects and references for one. siblings are the folder's entries by folded
-// name.
+// out of dir, or change what one does. siblings are the folder's entries by
+// folded name.
 func holdRepository(dir, name string, t Type, fresh bool, siblings map[string][]string) string {
-	has := func(n string) bool { return len(siblings[n]) > 0 }
-	if plain(baseOf(dir)) == ".git" || !has("head") || !has("commondir") && (!has("objects") || !has("refs")) {
+	if plain(baseOf(dir)) == ".git" || !isRepository(func(n string) bool { return len(siblings[n]) > 0 }) {
 		return ""
 	}
 	n := plain(name)
-	if t == Link || !gitData([]string{n}) || n == gitIndex || n == "info" || fresh && slices.Contains([]string{"head", "objects", "refs"}, n) {
+	if t == Link || !repositoryData(n) || fresh && slices.Contains([]string{"head", "objects", "refs"}, n) {
 		return "it is part of a git repository, which acts on what it holds"
 	}
 	return ""

@@ -118,6 +118,7 @@ type spot struct {
 	rel   string // relative to the workspace
 	why   string // the guarded name that everything here belongs to, or ""
 	git   bool   // inside of a git directory
+	bare  bool   // a repository with another name than ".git"
 	depth int
 }
 
@@ -143,6 +144,13 @@ func (g *guard) walk(dir int, at spot) error {
 	if at.depth > maxNest {
 		return errTooDeep
 	}
+	if !at.git && isRepository(holds(list)) {
+		at.bare = true
+		here := path.Join(g.root, at.rel)
+		if err := g.repository(here, here); err != nil {
+			return err
+		}
+	}
 	for _, e := range list {
 		if err := g.entry(dir, e, at); err != nil {
 			return err
@@ -151,14 +159,21 @@ func (g *guard) walk(dir int, at spot) error {
 	return nil
 }
 
+// holds returns what tells whether a folder has an entry, in whatever case.
+func holds(list []dirent) func(string) bool {
+	return func(n string) bool {
+		return slices.ContainsFunc(list, func(e dirent) bool { return strings.EqualFold(e.name, n) })
+	}
+}
+
 func (g *guard) entry(dir int, e dirent, at spot) error {
-	in := spot{path.Join(at.rel, e.name), at.why, at.git, at.depth + 1}
+	in := spot{rel: path.Join(at.rel, e.name), why: at.why, git: at.git, depth: at.depth + 1}
 	if plain(e.name) == ".git" {
 		in.git = true
 		if err := g.repository(path.Join(g.root, at.rel), path.Join(g.root, in.rel)); err != nil {
 			return err
 		}
-	} else if in.why == "" && g.names.guards(in.rel, e.name, at.git) {
+	} else if in.why == "" && (g.names.guards(in.rel, e.name, at.git) || at.bare && !repositoryData(plain(e.name))) {
 		in.why = in.rel
 	}
 	switch {
@@ -166,7 +181,7 @@ func (g *guard) entry(dir int, e dirent, at spot) error {
 		return g.follow(dir, path.Join(g.root, at.rel), e.name, in.why)
 	case e.kind == unix.DT_REG && in.why != "":
 		g.hardLink(dir, e.name, in.why)
-	case e.kind != unix.DT_DIR || at.git && e.name == "objects":
+	case e.kind != unix.DT_DIR || (at.git || at.bare) && e.name == "objects":
 		return nil // data, and a great many of it
 	default:
 		fd, err := unix.Openat(dir, e.name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

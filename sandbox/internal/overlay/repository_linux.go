@@ -15,7 +15,8 @@ import (
 const maxConfig = 1 << 20
 
 // repository notes what the configuration of a working tree leads to. at is its
-// ".git": the git directory, a link to it, or a file that names it.
+// ".git": the git directory, a link to it, or a file that names it; or the folder
+// itself, if that is a repository. Its own entries are then walked, not traced.
 func (g *guard) repository(tree, at string) error {
 	st, err := lookAt(at)
 	if err != nil || st == nil {
@@ -46,6 +47,9 @@ func (g *guard) repository(tree, at string) error {
 	for _, d := range []string{dir, common} {
 		// links in a git directory outside of the workspace may lead into it
 		for _, n := range []string{"config", "config.worktree", "hooks", "info/attributes", "info/grafts"} {
+			if d == tree {
+				continue
+			}
 			if err := g.trace(d, n, ".git/"+n); err != nil {
 				return err
 			}
