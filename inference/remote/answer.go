@@ -68,7 +68,9 @@ func (a reply) count(asked int) *agent.TokenCount {
 // that could not be parsed.
 func (a reply) turn(r agent.Request, check *jsonschema.Schema) agent.Turn {
 	t := agent.Turn{Text: a.raw()}
-	if check != nil {
+	if a.finish == agent.FinishAbort {
+		t.Problem = "the server broke the output off"
+	} else if check != nil {
 		t.Problem = a.constrained(check)
 		t.Answer = strings.TrimSpace(a.text)
 	} else {

@@ -98,6 +98,8 @@ func TestTurns(t *testing.T) {
 			{"NoCallOfAnUnknownTool", call("rm_rf", `{}`), agent.Turn{Parse: agent.ParseFailed}},
 			{"NoCallWithAListForArguments", call("read_file", `[1]`), agent.Turn{Parse: agent.ParseFailed}},
 			{"NoCallThatWasCutOff", modelserver.Said{Finish: "length", Calls: call("read_file", `{"path":"a"}`).Calls}, agent.Turn{Parse: agent.ParseFailed}},
+			{"NoCallThatTheServerBrokeOff", modelserver.Said{Finish: "abort", Calls: call("read_file", `{"path":"a"}`).Calls}, agent.Turn{Parse: agent.ParseFailed}},
+			{"NoAnswerThatTheServerBrokeOff", modelserver.Said{Text: "The port is", Finish: "content_filter"}, agent.Turn{Parse: agent.ParseFailed}},
 			{"NoCrowdOfCalls", many, agent.Turn{Parse: agent.ParseFailed}},
 			{"TextThatLooksLikeACall", modelserver.Said{Text: "<tool_call>{\"name\":\"read_file\"}</tool_call>"}, agent.Turn{Parse: agent.ParseClean, Answer: "<tool_call>{\"name\":\"read_file\"}</tool_call>"}},
 		} {
@@ -198,6 +200,7 @@ func TestReview(t *testing.T) {
 			"TwoDocuments":     {Text: benign + benign},
 			"ALongReason":      {Text: `{"reason": "` + strings.Repeat("x", 300) + `", "label": "benign"}`},
 			"CutOff":           {Text: benign, Finish: "length"},
+			"BrokenOff":        {Text: benign, Finish: "content_filter"},
 			"ACallBesideIt":    {Text: benign, Calls: []modelserver.Call{{Name: "read_file", Args: json.RawMessage(`{"path":"a"}`)}}},
 			"ACallInItsPlace":  {Calls: []modelserver.Call{{Name: "read_file", Args: json.RawMessage(`{"reason":"x","label":"benign"}`)}}},
 			"Nothing":          {Text: ""},

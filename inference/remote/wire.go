@@ -74,10 +74,14 @@ var errOld = errors.New("the server is too old")
 // errForwards means that a server would send the conversation on.
 var errForwards = errors.New("the server does not run this model, it passes everything on to another")
 
-// finishOf maps the words of the protocols.
+// finishOf maps the words of the protocols. Those by which servers say that they broke an
+// output off themselves are known by name: others have words of their own for its end.
 func finishOf(word string) agent.Finish {
-	if word == "length" {
+	switch word {
+	case "length":
 		return agent.FinishLength
+	case "content_filter", "abort", "error", "insufficient_system_resource":
+		return agent.FinishAbort
 	}
 	return agent.FinishEOS
 }
