@@ -73,12 +73,22 @@ type observed struct {
 	show   func(agent.Event) // nil shows nothing
 	failed int               // calls that were allowed and did not end well
 	cut    bool              // the last event says that the run was interrupted
+	turn   int64             // position of the agent's last generation
+	short  bool              // that broke off at its limit
 }
 
 // see takes one event. It is a loop.Config.Observe.
 func (o *observed) see(e agent.Event) {
 	if b, ok := e.Body.(*agent.CallEnd); ok && b.Status != agent.CallOK && b.Status != agent.CallDenied {
 		o.failed++
+	}
+	switch b := e.Body.(type) {
+	case *agent.GenStart:
+		if b.Purpose == agent.PurposeAgent {
+			o.turn, o.short = e.Seq, false
+		}
+	case *agent.GenEnd:
+		o.short = o.short || e.Ref == o.turn && b.Finish == agent.FinishLength
 	}
 	b, ok := e.Body.(*agent.Failed)
 	o.cut = ok && b.Where == agent.Interrupted
@@ -113,6 +123,9 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 	}
 	if !c.Bool("quiet") && !c.Bool("json") {
 		t.printf("%s\n", t.style(styleDim, summary(out, seen.failed, runID, l.Path())))
+	}
+	if out.Status == agent.StatusDone && seen.short && !c.Bool("json") {
+		t.note(fmt.Sprintf("the answer breaks off: a turn of the model has %d tokens at most", loop.DefaultMaxTokens))
 	}
 	if c.String("sign-key") != "" {
 		if _, serr := signLedger(c, l); serr != nil {
