@@ -304,28 +304,6 @@ func TestLogitsInVectors(t *testing.T) {
 	}
 }
 
-func TestQuantize(t *testing.T) {
-	dir := t.TempDir()
-	in, out := filepath.Join(dir, "in.gguf"), filepath.Join(dir, "out.gguf")
-	if err := ggufgen.New(ggufgen.Spec{Width: 256, Layers: 1}).WriteFile(in); err != nil {
-		t.Fatal(err)
-	}
-	if err := llama.Quantize(in, out, llama.FileQ8_0, 1, false); err != nil {
-		t.Fatal(err)
-	}
-	m, err := llama.LoadModel(t.Context(), out, llama.ModelParams{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	if !strings.Contains(m.Describe(), "Q8_0") {
-		t.Errorf("quantized to %q", m.Describe())
-	}
-	if err := llama.Quantize(filepath.Join(dir, "none"), out, llama.FileQ8_0, 1, false); err == nil {
-		t.Error("a missing file was quantized")
-	}
-}
-
 func distance(a, b []float32) float64 {
 	d := 0.0
 	for i := range a {

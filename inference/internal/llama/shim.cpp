@@ -204,15 +204,3 @@ int hf_sampler_allows(struct llama_sampler * s, const llama_token * ids, size_t 
         }
     });
 }
-
-int hf_quantize(const char * in, const char * out, int ftype, int threads, int pure, hf_text * err) {
-    return guarded(err, [&] {
-        llama_model_quantize_params p = llama_model_quantize_default_params();
-        p.ftype                       = static_cast<llama_ftype>(ftype);
-        p.nthread                     = threads;
-        p.pure                        = pure != 0;
-        if (llama_model_quantize(in, out, &p) != 0) {
-            throw std::runtime_error("llama.cpp could not quantize the model");
-        }
-    });
-}

@@ -98,8 +98,6 @@ int  hf_chat_parse(const char * request, const char * text, size_t size, int par
                    hf_text * err);
 int  hf_schema_to_grammar(const char * schema, hf_budget budget, hf_text * out, hf_text * err);
 
-int hf_quantize(const char * in, const char * out, int ftype, int threads, int pure, hf_text * err);
-
 #ifdef __cplusplus
 }
 #endif
