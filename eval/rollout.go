@@ -27,7 +27,7 @@ type RolloutOptions struct {
 func (o RolloutOptions) Validate() error {
 	var errs []error
 	if o.Samples < 1 || o.Samples > 1<<20 {
-		errs = append(errs, fmt.Errorf("%d samples of a task", o.Samples))
+		errs = append(errs, fmt.Errorf("%d samples of a task, want 1 to %d", o.Samples, 1<<20))
 	}
 	if o.Shards < 0 || o.Shards > 0 && (o.Shard < 1 || o.Shard > o.Shards) || o.Shards == 0 && o.Shard != 0 {
 		errs = append(errs, fmt.Errorf("shard %d of %d", o.Shard, o.Shards))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -45,6 +46,28 @@ func surplus(c *cli.Context, takes string) error {
 		return usage(fmt.Errorf("%q is not understood: the command takes no arguments", extra))
 	}
 	return usage(fmt.Errorf("%q is one argument too many: the command takes %s", extra, takes))
+}
+
+// valueFault is how the library tells that a flag cannot take its value.
+var valueFault = regexp.MustCompile(`^invalid value "(.*)" for flag -([a-z-]+): `)
+
+// badValue says of a value that its flag cannot take what it takes.
+func badValue(c *cli.Command, err error) error {
+	m := valueFault.FindStringSubmatch(err.Error())
+	if m == nil {
+		return err
+	}
+	for _, f := range c.Flags {
+		if !slices.Contains(f.Names(), m[2]) {
+			continue
+		}
+		takes := "a number"
+		if _, ok := f.(*cli.DurationFlag); ok {
+			takes = "a time with its unit, such as 30s"
+		}
+		return fmt.Errorf("--%s takes %s: %q is none", m[2], takes, inertLine(m[1], 60))
+	}
+	return err
 }
 
 // given reports whether the command line itself names a flag. A variable of the environment

@@ -43,6 +43,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) (code int) {
 
 	t := newTerminal(stdin, stdout, stderr)
 	err := newApp(t).RunContext(ctx, args)
+	if _, ok := errors.AsType[cli.ExitCoder](err); ok { // of the library's own: help on what there is not
+		err = usage(errors.New("there is no command of that name to help with"))
+	}
 	if sig := caught(); sig != nil && (err == nil || exitCode(err) == exitInterrupted) {
 		return 128 + int(sig.(syscall.Signal))
 	}
@@ -139,7 +142,7 @@ func oneLineUsage(list []*cli.Command) {
 				return cli.ShowSubcommandHelp(c)
 			}
 		}
-		c.OnUsageError = func(c *cli.Context, err error, _ bool) error { return usageOf(c.Command, err) }
+		c.OnUsageError = func(c *cli.Context, err error, _ bool) error { return usageOf(c.Command, badValue(c.Command, err)) }
 		if act := c.Action; len(c.Subcommands) == 0 {
 			c.Action = func(c *cli.Context) error {
 				if err := wellFormed(c); err != nil {

@@ -45,7 +45,11 @@ func replayCommand(t *terminal) *cli.Command {
 func replayRuns(c *cli.Context, t *terminal) error {
 	mode := replay.Mode(c.String("mode"))
 	if !slices.Contains(replay.Modes, mode) {
-		return usage(fmt.Errorf("--mode %q is not one of %v", mode, replay.Modes))
+		var names []string
+		for _, m := range replay.Modes {
+			names = append(names, string(m))
+		}
+		return usage(fmt.Errorf("--mode %q is not one of %s", mode, strings.Join(names, ", ")))
 	}
 	if c.String("group") != "" && c.Args().Present() {
 		return usage(errors.New("name runs, or a --group of them"))
