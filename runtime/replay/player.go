@@ -130,46 +130,71 @@ var (
 	anyMark   = regexp.MustCompile(`<data ([0-9a-f]{8})>`)
 )
 
+// take reads one event, and keeps it where a replay must produce it.
 func (o *opener) take(e agent.Event) error {
+	kept, err := o.read(e)
+	if kept && err == nil {
+		o.keep(e)
+	}
+	return err
+}
+
+// read takes from an event what a replay needs of it. kept is false for events that are
+// about the run and not of it, and for those that were kept already, or are with another.
+func (o *opener) read(e agent.Event) (kept bool, err error) {
 	p := o.p
 	switch b := e.Body.(type) {
 	case *agent.RunStart:
 		p.start = b
 		if gone(b.Task) || gone(b.Data) {
-			return errErased
+			return false, errErased
 		}
 	case *agent.ModelUsed:
 		p.model = *b
 	case *agent.ToolsOffered:
-		return o.tools(e, b)
+		return false, o.tools(e, b)
 	case *agent.GenStart:
 		g := &gen{seq: e.Seq, start: b}
 		o.starts[e.Seq] = g
 		if b.Purpose == agent.PurposeAgent && p.max == 0 {
 			p.temp, p.max = b.Temp, b.MaxTokens
 		}
-		return nil // kept with its end, which a crash may have taken
+		return false, nil // kept with its end, which a crash may have taken
 	case *agent.GenEnd:
-		return o.genEnd(e, b)
+		return false, o.genEnd(e, b)
 	case *agent.Turned:
-		if err := o.turned(e, b); err != nil {
-			return err
-		}
+		return true, o.turned(e, b)
 	case *agent.Said:
 		if b.Copied && p.past == nil {
-			return errBranch
+			return false, errBranch
 		}
 		if gone(b.Text) {
-			return errErased
+			return false, errErased
 		}
 		o.said(e, b)
+	case *agent.Labelled:
+		return b.Source == "", nil
+	case *agent.Judged, *agent.Answered, *agent.CallStart, *agent.CallReady, *agent.CallEnd:
+		return o.ofCall(e)
+	case *agent.LimitHit, *agent.RunEnd, *agent.Failed, *agent.RunRecover:
+		return o.ofEnd(e), nil
+	case *agent.Scored, *agent.Redacted, *agent.Exported:
+		return false, nil
+	}
+	return true, nil
+}
+
+// ofCall reads an event about a call, or an answer of a person.
+func (o *opener) ofCall(e agent.Event) (kept bool, err error) {
+	p := o.p
+	switch b := e.Body.(type) {
 	case *agent.Judged:
 		if c := p.calls[e.Call]; c != nil {
 			c.verdict = b
 		}
 	case *agent.Answered:
 		if b.Choice == agent.ChoiceSuspend {
-			return nil
+			return false, nil
 		}
 		p.answers = append(p.answers, b)
 	case *agent.CallStart:
@@ -181,8 +206,15 @@ func (o *opener) take(e agent.Event) error {
 		c.end = b
 		o.ends[e.Seq], o.last = c, c
 		if gone(b.Out) {
-			return errErased
+			return false, errErased
 		}
+	}
+	return true, nil
+}
+
+// ofEnd reads an event by which a run ends, is cut off or goes on.
+func (o *opener) ofEnd(e agent.Event) (kept bool) {
+	switch b := e.Body.(type) {
 	case *agent.LimitHit:
 		if b.Which == "time" {
 			o.cut()
@@ -195,20 +227,13 @@ func (o *opener) take(e agent.Event) error {
 		if b.Where == agent.Interrupted {
 			o.cut()
 		}
-		return nil
-	case *agent.Labelled:
-		if b.Source != "" {
-			return nil
-		}
+		return false
 	case *agent.RunRecover:
-		p.anew[len(p.gens)] = true
+		o.p.anew[len(o.p.gens)] = true
 		o.over = o.over || len(b.Unknown) > 0 // what the call did is not known, so nor is what would follow
-		return nil
-	case *agent.Scored, *agent.Redacted, *agent.Exported:
-		return nil
+		return false
 	}
-	o.keep(e)
-	return nil
+	return true
 }
 
 // cut says that the run was cut off here. A generation that this broke off cannot be made
