@@ -48,7 +48,7 @@ vocab=$("$PYTHON" -c 'import json, sys; print(len(json.load(open(sys.argv[1]))["
 say "encoding"
 [ -s "$work/train.npz" ] || "$PYTHON" "$here/encode.py" --docs "$docs" --tokenizer "$work/tokenizer.json" --out "$work"
 
-say "training: $MINUTES minutes, progress in $work/train.log"
+say "training: $TOKENS tokens or $MINUTES minutes, whichever ends first; progress in $work/train.log"
 "$PYTHON" "$here/train.py" --data "$work/train.npz" --out "$work/model.pt" --vocab "$vocab" --width "$WIDTH" --layers "$LAYERS" \
 	--hidden "$HIDDEN" --minutes "$MINUTES" --tokens "$TOKENS" --batch "$BATCH" --threads "$THREADS" --seed "$SEED" \
 	--priority "$PRIORITY" --gap-share 0.1 ${INIT:+--init "$INIT" --copy-steps 0} --resume >>"$work/train.log" 2>&1 || { tail -n 20 "$work/train.log" >&2; exit 1; }
