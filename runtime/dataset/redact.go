@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"regexp"
@@ -62,14 +64,16 @@ func NewRedactor(r io.Reader) (*Redactor, error) {
 }
 
 // Apply replaces every hit in the trajectory's texts by [redacted:KIND:N]; equal secrets
-// of a run get equal numbers. A generation that wrote or read one loses its tokens: an array
-// cannot be edited. The judge reads whole responses, also what is then kept from the agent.
+// of a run get equal numbers. What a user's own tools are declared to be is text of that user
+// and is looked through as well, but for their names, which calls refer to. A generation that
+// wrote or read a secret loses its tokens: an array cannot be edited. The judge reads whole
+// responses, also what is then kept from the agent.
 func (r *Redactor) Apply(t *Trajectory) {
 	if r == nil || len(r.patterns) == 0 {
 		return
 	}
 	c := cleaner{r: r, names: map[string]string{}, count: map[string]int{}}
-	told := false // once a secret stands in the conversation, later prompts hold it too
+	told := c.declarations(t.Tools) // once a secret stands in the conversation, later prompts hold it too
 	for i := range t.Entries {
 		m := &t.Entries[i].Message
 		hit := c.clean(&m.Text)
@@ -93,6 +97,17 @@ func (r *Redactor) Apply(t *Trajectory) {
 		hit := c.clean(&g.Text)
 		g.Hidden = hit || told || judged && g.Purpose != agent.PurposeAgent
 	}
+}
+
+// declarations redacts what tools are declared to be. It reports whether anything was found:
+// every prompt begins with the tools.
+func (c *cleaner) declarations(list []agent.ToolSpec) bool {
+	hit := false
+	for i := range list {
+		hit = c.clean(&list[i].Description) || hit
+		hit = c.cleanJSON(&list[i].Schema) || hit
+	}
+	return hit
 }
 
 // finds reports whether a text holds anything to replace.
@@ -132,4 +147,42 @@ func (c *cleaner) clean(s *string) bool {
 		})
 	}
 	return hit
+}
+
+// cleanJSON redacts the names, texts and numbers of a JSON value, each by itself, so that it
+// stays one with its members in their order. A number with a secret becomes a text.
+func (c *cleaner) cleanJSON(raw *json.RawMessage) bool {
+	d := json.NewDecoder(bytes.NewReader(*raw))
+	d.UseNumber()
+	var out []byte
+	at, hit := 0, false
+	for {
+		token, err := d.Token()
+		if err != nil { // the end: what is recorded of a tool was valid when it was declared
+			break
+		}
+		end := int(d.InputOffset())
+		piece := (*raw)[at:end]
+		if text, ok := scalar(token); ok && c.clean(&text) {
+			gap := len(piece) - len(bytes.TrimLeft(piece, " \t\r\n,:"))
+			piece = append(bytes.Clone(piece[:gap]), agent.JSON(text).Data...)
+			hit = true
+		}
+		out, at = append(out, piece...), end
+	}
+	if hit {
+		*raw = append(out, (*raw)[at:]...)
+	}
+	return hit
+}
+
+// scalar is the text of a JSON token that may hold a secret.
+func scalar(token json.Token) (string, bool) {
+	switch v := token.(type) {
+	case string:
+		return v, true
+	case json.Number:
+		return v.String(), true
+	}
+	return "", false
 }

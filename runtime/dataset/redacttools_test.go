@@ -1,0 +1,89 @@
+package dataset_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/holdfast-run/holdfast/runtime/agent"
+	"github.com/holdfast-run/holdfast/runtime/dataset"
+)
+
+// toldByTool is a run without a secret, but for those in what a tool of the user's own is
+// declared to be.
+func toldByTool(schema string) (memory, dataset.Run) {
+	m, runs := fixture()
+	for i := range m[id(1)] {
+		if b, ok := m[id(1)][i].Body.(*agent.ToolsOffered); ok {
+			mine := agent.ToolSpec{Name: "ask_ops", Description: "Asks " + mail + ".", Schema: json.RawMessage(schema), Effect: agent.Read}
+			b.List = append(b.List, agent.ToolOffered{Name: mine.Name, Spec: agent.JSON(mine)})
+		}
+	}
+	return m, runs[0]
+}
+
+func TestNoSecretOfAToolLeaves(t *testing.T) {
+	schema := `{"type":"object","properties":{"z":{"type":"string","description":"as \u0041KIAABCDEFGHIJKLMNOP","default":"` + key + `"},"` +
+		mail + `":{"type":"integer","const":471147114711}},"required":["z"]}`
+	for _, format := range dataset.Formats {
+		t.Run(format, func(t *testing.T) {
+			m, run := toldByTool(schema)
+			red, err := dataset.NewRedactor(strings.NewReader(`pin 4711\d{8}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := t.TempDir()
+			card, _, err := dataset.Export(context.Background(), m, []dataset.Run{run}, dataset.Options{Format: format}, red, dataset.About{}, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if card.Redacted["aws-key"] != 2 || card.Redacted["address"] != 2 || card.Redacted["pin"] != 1 {
+				t.Errorf("hits %v", card.Redacted)
+			}
+			if format == "tokens" && card.Rows > 0 {
+				t.Error("tokens of a prompt that begins with a secret left")
+			}
+			if _, err := dataset.Check(dir); err != nil {
+				t.Error(err)
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "*"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range files {
+				b, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range []string{key, "KIAABCDEFGHIJKLMNOP", mail, "471147114711"} {
+					if strings.Contains(string(b), s) {
+						t.Errorf("%s holds %s", file, s)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestRedactedSchemaStaysOne compares a schema with what is left of it, to the letter.
+func TestRedactedSchemaStaysOne(t *testing.T) {
+	red, err := dataset.NewRedactor(strings.NewReader("pin 4711.*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in, want := range map[string]string{
+		`{"b": {"default" : "` + key + `", "n" : [1, 4711 ,true]}, "a":null }`: `{"b": {"default" : "[redacted:aws-key:1]", "n" : [1, "[redacted:pin:1]" ,true]}, "a":null }`,
+		`{"` + mail + `":"say \"4711\" now","z":1}`:                            `{"[redacted:address:1]":"say \"[redacted:pin:1]","z":1}`,
+		`{"z": 1, "a": "\u00e9 < 2"}`:                                          `{"z": 1, "a": "\u00e9 < 2"}`,
+		``:                                                                     ``,
+	} {
+		tr := &dataset.Trajectory{Tools: []agent.ToolSpec{{Name: "x", Schema: json.RawMessage(in)}}}
+		red.Apply(tr)
+		if got := string(tr.Tools[0].Schema); got != want {
+			t.Errorf("%s became\n%s, want\n%s", in, got, want)
+		}
+	}
+}
