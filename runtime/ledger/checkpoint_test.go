@@ -150,8 +150,6 @@ func TestCheckpoint(t *testing.T) {
 	})
 }
 
-// TestAnchorShowsACut removes the newest run without a trace in the file: nothing in it
-// can show that, but a note kept elsewhere does.
 // TestNewestNoteAnchors gives a note that was made anew over the same heads before the one
 // it was made in place of: how old the anchor is, the newer says.
 func TestNewestNoteAnchors(t *testing.T) {
@@ -174,6 +172,8 @@ func TestNewestNoteAnchors(t *testing.T) {
 	}
 }
 
+// TestAnchorShowsACut removes the newest run without a trace in the file: nothing in it
+// can show that, but a note kept elsewhere does.
 func TestAnchorShowsACut(t *testing.T) {
 	path := newPath(t)
 	l := open(t, path, ledger.Options{})
