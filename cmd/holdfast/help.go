@@ -68,6 +68,9 @@ func flowing(text string) string {
 // takes is a value.
 func flagLine(f cli.Flag) string {
 	names, about, _ := strings.Cut(libraryFlagLine(f), "\t")
+	if list, ok := f.(listFlag); ok && len(list.EnvVars) > 0 {
+		about = strings.TrimSuffix(about, "]") + listHint + "]"
+	}
 	names = strings.ReplaceAll(repeated.ReplaceAllString(names, "..."), " value", " "+takesWhat(f))
 	return names + "\t" + strings.Replace(about, " (default: false)", "", 1)
 }

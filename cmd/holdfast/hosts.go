@@ -14,20 +14,20 @@ import (
 )
 
 func allowHostFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "allow-host", Usage: "let the command reach `HOST:PORT`, but no address of a private network"}
+	return newListFlag("allow-host", "let the command reach `HOST:PORT`, but no address of a private network")
 }
 
 func allowPrivateFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "allow-private", Usage: "let the command reach `HOST:PORT`, also on this machine or a private network"}
+	return newListFlag("allow-private", "let the command reach `HOST:PORT`, also on this machine or a private network")
 }
 
 // askHostFlags are those by which calls of a model may ask for hosts.
 func askHostFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "allow-host", EnvVars: []string{"HOLDFAST_ALLOW_HOST"},
-			Usage: "let calls ask for `HOST:PORT`, such as example.com:443 or *.example.com:443; which call gets it, you are asked, or a written rule says"},
-		&cli.StringSliceFlag{Name: "allow-private", EnvVars: []string{"HOLDFAST_ALLOW_PRIVATE"},
-			Usage: "as --allow-host, for `HOST:PORT` on this machine or a private network"},
+		newListFlag("allow-host",
+			"let calls ask for `HOST:PORT`, such as example.com:443 or *.example.com:443; which call gets it, you are asked, or a written rule says", "HOLDFAST_ALLOW_HOST"),
+		newListFlag("allow-private",
+			"as --allow-host, for `HOST:PORT` on this machine or a private network", "HOLDFAST_ALLOW_PRIVATE"),
 	}
 }
 

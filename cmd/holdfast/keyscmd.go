@@ -15,7 +15,7 @@ import (
 func signFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "sign-key", Usage: "sign the ledger with the key in `FILE` at the end", EnvVars: []string{"HOLDFAST_SIGN_KEY"}},
-		&cli.StringSliceFlag{Name: "anchor", Usage: "give a copy of each signed note to `PLACE`: a file, syslog[:SOCKET], or unix:SOCKET; may be repeated", EnvVars: []string{"HOLDFAST_ANCHOR"}},
+		newListFlag("anchor", "give a copy of each signed note to `PLACE`: a file, syslog[:SOCKET], or unix:SOCKET; may be repeated", "HOLDFAST_ANCHOR"),
 	}
 }
 

@@ -27,7 +27,7 @@ func logRedactCommand(t *terminal) *cli.Command {
 		CustomHelpTemplate: helpWithExits(exitDone, exitUsage, exitLedger),
 		Flags: []cli.Flag{ledgerFlag(), &cli.StringFlag{Name: "reason", Usage: "`WHY`, kept with the erasure"},
 			&cli.StringFlag{Name: "age", Usage: "all runs that began longer ago than `TIME`, such as 90d or 12h"},
-			&cli.StringSliceFlag{Name: "media", Usage: "with --age: only texts of the `KIND`; may be repeated"}},
+			newListFlag("media", "with --age: only texts of the `KIND`; may be repeated")},
 		Action: func(c *cli.Context) error { return logRedact(c, t) },
 	}
 }

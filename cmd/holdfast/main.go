@@ -102,12 +102,13 @@ func newApp(t *terminal) *cli.App {
 		Name:  "holdfast",
 		Usage: "run an agent on a local model, with every call judged, sandboxed and recorded",
 		Description: "The answer goes to standard output; progress and questions go to standard error.\n" +
-			"Settings come from flags, then HOLDFAST_* variables.",
+			"Settings come from flags, then HOLDFAST_* variables. A flag with dots may be repeated and takes\n" +
+			"one value each time; its variable takes several, with commas between.",
 		CustomAppHelpTemplate: cli.AppHelpTemplate + "\n" + exitTable() + "\n",
 		Reader:                t.in, Writer: helpTo(t), ErrWriter: t.err, // all else is written to t itself
 		HideVersion:            true,
 		Flags:                  []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print what this binary is made of"}},
-		UseShortOptionHandling: true,
+		UseShortOptionHandling: true, DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
 			runCommand(t), resumeCommand(t), forkCommand(t), approvalsCommand(t), policyCommand(t), logCommand(t), modelsCommand(t), toolsCommand(t), sandboxCommand(t), keysCommand(t),
 			replayCommand(t), rolloutCommand(t), exportCommand(t), importCommand(t),

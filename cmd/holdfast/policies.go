@@ -26,7 +26,7 @@ const policyFile = ".holdfast/policy.yaml"
 const maxPolicy = 1 << 20
 
 func policyFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "policy", Usage: "written rules in `FILE`, beside those of the machine, the user and the workspace", EnvVars: []string{"HOLDFAST_POLICY"}}
+	return newListFlag("policy", "written rules in `FILE`, beside those of the machine, the user and the workspace", "HOLDFAST_POLICY")
 }
 
 // policyPlaces says where written rules are read from. An empty place holds none.

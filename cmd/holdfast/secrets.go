@@ -14,7 +14,7 @@ import (
 )
 
 func secretFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "secret", Usage: "what `NAME=FILE` holds, for tools of your own that declare NAME, in calls whose decision grants it"}
+	return newListFlag("secret", "what `NAME=FILE` holds, for tools of your own that declare NAME, in calls whose decision grants it")
 }
 
 // maxSecret bounds one secret in bytes.

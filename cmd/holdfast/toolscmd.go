@@ -18,7 +18,7 @@ import (
 )
 
 func toolsFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "tools", Usage: "tools of your own, declared in `FILE`; see holdfast tools --help", EnvVars: []string{"HOLDFAST_TOOLS"}}
+	return newListFlag("tools", "tools of your own, declared in `FILE`; see holdfast tools --help", "HOLDFAST_TOOLS")
 }
 
 const toolsHelp = `A file of tools declares programs that the model may call, each in a cell of its own, without a shell:
