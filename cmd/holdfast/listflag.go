@@ -18,6 +18,9 @@ func newListFlag(name, usage string, variables ...string) cli.Flag {
 	return listFlag{&cli.StringSliceFlag{Name: name, Usage: usage, EnvVars: variables, KeepSpace: true}}
 }
 
+// String implements cli.Flag.
+func (f listFlag) String() string { return cli.FlagStringer(f) }
+
 // Apply implements cli.Flag. What the command line says stands in the place of what a
 // variable does, not beside it.
 func (f listFlag) Apply(set *flag.FlagSet) error {
