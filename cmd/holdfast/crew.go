@@ -37,7 +37,7 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkSigning(c); err != nil {
+	if err := checkSigning(c, t); err != nil {
 		return nil, err
 	}
 	if c.IsSet("guard") && c.String("guard") == "" { // whoever asks for a judge does not get none

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sys/unix"
 )
 
 // signFlags name the key that signs and where copies of notes go.
@@ -20,12 +22,17 @@ func signFlags() []cli.Flag {
 }
 
 // checkSigning tells before the work, and not after it, that what the flags name cannot sign,
-// or that there is nothing to anchor.
-func checkSigning(c *cli.Context) error {
+// or that there is nothing to anchor. A variable of the environment for which there is no key
+// is noted: nobody is to believe in an anchor that does not hold.
+func checkSigning(c *cli.Context, t *terminal) error {
 	file := c.String("sign-key")
 	switch {
 	case file == "" && len(places(c)) > 0:
-		return goesWith(c, "sign-key", "anchor")
+		if err := goesWith(c, "sign-key", "anchor"); err != nil {
+			return err
+		}
+		t.note("HOLDFAST_ANCHOR is not used: without a key nothing is signed; name one with --sign-key or HOLDFAST_SIGN_KEY")
+		return nil
 	case file == "":
 		return nil
 	}
@@ -70,15 +77,41 @@ func keysNew(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return fmt.Errorf("make key: %w", err)
 	}
-	f, err := os.OpenFile(c.String("output"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	err = writeNew(c.String("output"), skey+"\n"+vkey+"\n")
+	if p, ok := errors.AsType[*os.PathError](err); ok && p.Op == placing {
 		return usage(fmt.Errorf("write key: %w", err))
 	}
-	_, err = fmt.Fprintf(f, "%s\n%s\n", skey, vkey)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("write key: %w", err)
 	}
 	fmt.Fprintln(t.out, vkey)
+	return nil
+}
+
+// placing is the Op of an os.PathError where a file cannot have the place that was asked for.
+const placing = "create"
+
+// writeNew writes a file that only we may read, whole or not at all, and never over another.
+func writeNew(path, text string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".holdfast-*") // of mode 0600
+	if p, ok := errors.AsType[*os.PathError](err); ok {
+		return &os.PathError{Op: placing, Path: path, Err: p.Err}
+	}
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) { // a file system without it, such as NFS
+		err = unix.Link(f.Name(), path)
+	}
+	if err != nil {
+		return &os.PathError{Op: placing, Path: path, Err: err}
+	}
 	return nil
 }
 

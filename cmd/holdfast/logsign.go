@@ -114,7 +114,7 @@ func logRotateCommand(t *terminal) *cli.Command {
 }
 
 func logRotate(c *cli.Context, t *terminal) error {
-	if err := checkSigning(c); err != nil {
+	if err := checkSigning(c, t); err != nil {
 		return err
 	}
 	name := c.String("keep")
