@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -79,8 +80,11 @@ func (x *exporter) read(ctx context.Context, src Source, runs []Run, red *Redact
 			x.lose(why)
 			continue
 		}
-		red.Apply(t)
 		list = append(list, t)
+	}
+	list = x.latest(list, runs)
+	for _, t := range list {
+		red.Apply(t)
 	}
 	for _, g := range Groups(list, x.o.Reward) {
 		for i, id := range g.Runs {
@@ -89,6 +93,31 @@ func (x *exporter) read(ctx context.Context, src Source, runs []Run, red *Redact
 	}
 	return list, nil
 }
+
+// latest leaves out the runs in whose place others were made: they are no attempts.
+func (x *exporter) latest(list []*Trajectory, runs []Run) []*Trajectory {
+	instead := map[string]string{} // of a retry, what it is in the place of
+	for _, r := range runs {
+		if r.Relation == retry {
+			instead[r.ID] = r.Parent
+		}
+	}
+	replaced := map[string]bool{}
+	for _, t := range list {
+		for at := instead[t.Run.ID]; at != "" && !replaced[at]; at = instead[at] {
+			replaced[at] = true
+		}
+	}
+	return slices.DeleteFunc(list, func(t *Trajectory) bool {
+		if replaced[t.Run.ID] {
+			x.lose("another run was made in the place of this one")
+		}
+		return replaced[t.Run.ID]
+	})
+}
+
+// retry is the Run.Relation of one that was made in the place of its parent.
+const retry = "retry"
 
 // settle marks the rows, counts what leaves, and lists the runs that do.
 func (x *exporter) settle(rows []row) []string {

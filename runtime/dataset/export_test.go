@@ -212,3 +212,29 @@ func TestOptionsAreChecked(t *testing.T) {
 		})
 	}
 }
+
+// TestReplacedRunsDoNotLeave makes the first attempt of a group again, by way of one that was
+// cut short: it is no attempt any more.
+func TestReplacedRunsDoNotLeave(t *testing.T) {
+	m, runs := fixture()
+	s := &script{}
+	s.open("What is the port?", true)
+	s.add(0, &agent.RunEnd{Status: agent.StatusStopped})
+	m[id(5)] = s.events
+	again := []dataset.Run{runs[0], {ID: id(5), Parent: id(1), Relation: "retry", Group: "g"}, runs[1]}
+	again[2].Parent, again[2].Relation = id(5), "retry"
+	of := func(list []dataset.Run) *dataset.Card {
+		t.Helper()
+		card, _, err := dataset.Export(t.Context(), m, list, dataset.Options{Format: "openai"}, nil, dataset.About{}, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return card
+	}
+	if card := of(again); card.Rows != 1 || card.Lost["another run was made in the place of this one"] != 1 {
+		t.Errorf("card %+v", card)
+	}
+	if card := of(again[:2]); card.Rows != 1 || card.Lost["another run was made in the place of this one"] != 0 {
+		t.Errorf("without a run that counts in its place: card %+v", card)
+	}
+}
