@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/tools"
@@ -28,13 +27,14 @@ func (m *operatorModel) Generate(context.Context, agent.Request) (agent.Turn, er
 	}
 	call := m.call
 	if call.Tool == "" {
-		args, err := json.Marshal(map[string]string{"command": m.command})
-		if err != nil {
-			return agent.Turn{}, err
-		}
-		call = agent.ToolCall{Tool: tools.RunCommand, Args: string(args)}
+		call = commandCall(m.command)
 	}
 	return agent.Turn{Parse: agent.ParseClean, Calls: []agent.ToolCall{call}}, nil
+}
+
+// commandCall is the call that runs a shell command.
+func commandCall(command string) agent.ToolCall {
+	return agent.ToolCall{Tool: tools.RunCommand, Args: agent.JSON(map[string]string{"command": command}).String()}
 }
 
 // operatorAgent names, on record, who acts in a command of the operator's own.

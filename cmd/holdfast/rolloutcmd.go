@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -25,7 +24,8 @@ func rolloutCommand(t *terminal) *cli.Command {
 		Description: "Each attempt is a run of its own: judged, sandboxed, recorded, in a fresh workspace that is dropped\n" +
 			"after it. What the task file says of a task becomes labels and a score of the run, never seen by it.\n" +
 			"Attempts at one task form a group with advantages; with -o the group is written as token rows.\n" +
-			"The same command again goes on where it was cut short. Shards have ledgers of their own, which merge.\n\n" +
+			"The same command again goes on where it was cut short, and makes again what an error of the program or\n" +
+			"of the model's server ended. Shards have ledgers of their own, which merge.\n\n" +
 			"Examples:\n" +
 			"  holdfast rollout -n 8 examples/tasks.jsonl\n" +
 			"  holdfast rollout -n 16 --temp 0.8 --seed 3 -o batch examples/tasks.jsonl\n" +
@@ -77,7 +77,10 @@ func rollout(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return usage(err)
 	}
-	done, lost, err := attemptsOf(c.Context, l, plan)
+	if err := checkVerifiers(plan); err != nil {
+		return err
+	}
+	past, err := attemptsOf(c.Context, l, plan)
 	if err != nil {
 		return err
 	}
@@ -87,10 +90,10 @@ func rollout(c *cli.Context, t *terminal) error {
 	}
 	defer os.RemoveAll(scratch)
 	if !c.Bool("quiet") {
-		t.printf("%s: %s, %d done before, %d cut short before\n", plan.Name, count(len(plan.Jobs), "run"), len(done), len(lost))
+		t.printf("%s: %s, %s\n", plan.Name, count(len(plan.Jobs), "run"), past)
 	}
-	b := &rolloutBench{l: l, m: m, rules: rules, limits: limits, temp: c.Float64("temp"), review: c.String("review"), lost: lost}
-	if err := plan.Run(c.Context, done, c.Int("parallel"), scratch, b.run, rolloutProgress(c, t)); err != nil {
+	b := &rolloutBench{l: l, m: m, rules: rules, limits: limits, temp: c.Float64("temp"), review: c.String("review"), again: past.again}
+	if err := plan.Run(c.Context, past.done, c.Int("parallel"), scratch, b.run, rolloutProgress(c, t)); err != nil {
 		return rolloutFailure(err)
 	}
 	return rewards(c, t, l, plan)
@@ -167,67 +170,20 @@ func rolloutProgress(c *cli.Context, t *terminal) func(eval.Progress) {
 	}
 }
 
-// attemptsOf finds what the ledger holds of a rollout: the attempts that ended, and those
-// that were cut short, by the run that was. A cut run whose owner is gone is closed.
-func attemptsOf(ctx context.Context, l *ledger.Ledger, plan eval.Rollout) (done map[eval.Key]bool, lost map[eval.Key]string, err error) {
-	all, err := l.Runs(ctx)
-	if err != nil {
-		return nil, nil, ledgerFailure(err)
-	}
-	done, lost = map[eval.Key]bool{}, map[eval.Key]string{}
-	for _, s := range all {
-		if !strings.HasPrefix(s.Info.Group, plan.Name+"/") {
-			continue
-		}
-		k := eval.Key{Group: s.Info.Group, Sample: int(s.Info.Sample)}
-		switch {
-		case s.State == ledger.Ended && s.Status != agent.StatusStopped:
-			if done[k] {
-				return nil, nil, &failure{exitLedger, fmt.Errorf("read rollout: sample %d of %s is there twice", k.Sample, k.Group), ""}
-			}
-			done[k] = true
-		case s.State == ledger.Running:
-			return nil, nil, &failure{exitLedger, fmt.Errorf("read rollout: run %s still goes on", s.ID), "wait until its process is done"}
-		case s.State != ledger.Ended:
-			err := closeRun(ctx, l, s.ID)
-			if errors.Is(err, ledger.ErrEnded) || errors.Is(err, ledger.ErrOwned) { // it ended while we looked
-				return nil, nil, &failure{exitLedger, fmt.Errorf("read rollout: run %s still goes on", s.ID), "wait until its process is done"}
-			}
-			if err != nil {
-				return nil, nil, ledgerFailure(err)
-			}
-			lost[k] = s.ID
-		default:
-			lost[k] = s.ID
-		}
-	}
-	return done, lost, nil
-}
-
-// closeRun ends a run whose owner is gone.
-func closeRun(ctx context.Context, l *ledger.Ledger, id string) error {
-	r, err := l.Recover(ctx, id)
-	if err != nil {
-		return err
-	}
-	_, err = r.Append(ctx, agent.Event{Body: &agent.RunEnd{Status: agent.StatusStopped}})
-	return errors.Join(err, r.Close())
-}
-
 // rewards prints the table of the reward's parts and writes the rows, if asked to.
 func rewards(c *cli.Context, t *terminal, l *ledger.Ledger, plan eval.Rollout) error {
 	all, err := l.Runs(c.Context)
 	if err != nil {
 		return ledgerFailure(err)
 	}
-	mine := map[eval.Key]bool{}
-	for _, j := range plan.Jobs {
-		mine[j.Key()] = true
+	counts := map[string]bool{}
+	for _, s := range newestAttempts(all, plan) {
+		counts[s.ID] = true
 	}
 	var runs []dataset.Run
 	var list []*dataset.Trajectory
 	for _, s := range all {
-		if s.Status == agent.StatusStopped || !mine[eval.Key{Group: s.Info.Group, Sample: int(s.Info.Sample)}] {
+		if !counts[s.ID] {
 			continue
 		}
 		tr, err := dataset.Read(c.Context, l, runOf(s))

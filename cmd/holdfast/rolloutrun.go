@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/holdfast-run/holdfast/eval"
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -11,6 +12,7 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/safety/policy"
 	"github.com/holdfast-run/holdfast/sandbox"
+	"github.com/holdfast-run/holdfast/tools"
 )
 
 // rolloutBench makes the runs of a rollout on one loaded model. Its runs may go on at
@@ -22,7 +24,7 @@ type rolloutBench struct {
 	limits agent.Limits
 	temp   float64
 	review string
-	lost   map[eval.Key]string // runs that were cut short before
+	again  map[eval.Key]string // runs in whose place others are made
 }
 
 // run makes one attempt. It is an eval.RolloutRun: how the attempt fared is in the
@@ -44,7 +46,7 @@ func (b *rolloutBench) run(ctx context.Context, j eval.Job, dir string) error {
 	}
 	defer session.Close()
 	info := ledger.RunInfo{Task: j.Task.ID, Group: j.Group, Sample: int64(j.Sample)}
-	if before := b.lost[j.Key()]; before != "" {
+	if before := b.again[j.Key()]; before != "" {
 		info.Parent, info.Relation = before, ledger.Retry
 	}
 	rec, err := b.l.Begin(ctx, info)
@@ -53,21 +55,30 @@ func (b *rolloutBench) run(ctx context.Context, j eval.Job, dir string) error {
 	}
 	defer rec.Close()
 
+	g := &grader{Run: rec, b: b, j: j, w: w, dir: dir}
 	_, err = loop.Run(ctx, loop.Config{
 		Model: session, Judge: gate, Executor: w.tools, Approver: replies(j.Task.Reply), Limits: b.limits,
-		Temp: b.temp, Seed: j.Seed, Recorder: &grader{Run: rec, b: b, j: j, w: w, dir: dir},
+		Temp: b.temp, Seed: j.Seed, Recorder: g,
 	}, loop.Task{Prompt: j.Task.Prompt, Model: b.m.used, Start: agent.RunStart{
 		Agent: "rollout", Build: thisBuild().String(), Train: true, Warnings: b.m.notes,
 		Config: agent.JSON(settings{"review": {b.review}}),
 		Policy: &agent.Blob{Media: "application/json", Data: b.rules.Record()},
 	}})
+	return g.ends(ctx, err)
+}
+
+// ends is the error by which a run ends the rollout, nil for none: a run that ended in error
+// is an attempt too, as its record says.
+func (g *grader) ends(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case g.failed != nil: // the loop takes it for one of the ledger
+		return g.failed
 	case errors.Is(err, loop.ErrRecord), errors.As(err, new(*sandbox.Error)):
 		return err
 	}
-	return nil // a run that ended in error is an attempt too: its record says so
+	return nil
 }
 
 // replies answers every question as the task's user would.
@@ -94,6 +105,7 @@ type grader struct {
 
 	request   int64 // position of the user's request
 	responses []response
+	failed    error // why the run could not be graded
 }
 
 type response struct {
@@ -105,7 +117,8 @@ type response struct {
 func (g *grader) Append(ctx context.Context, e agent.Event) (int64, error) {
 	if end, ok := e.Body.(*agent.RunEnd); ok && end.Status != agent.StatusStopped {
 		if err := g.grade(ctx, e.Step, end); err != nil {
-			return 0, fmt.Errorf("grade the run: %w", err)
+			g.failed = fmt.Errorf("grade the run: %w", err)
+			return 0, g.failed
 		}
 	}
 	seq, err := g.Run.Append(ctx, e)
@@ -169,21 +182,49 @@ func (g *grader) grade(ctx context.Context, step int, end *agent.RunEnd) error {
 }
 
 // utility runs the task's own check in a cell that cannot change the workspace, as a run
-// of its own. It reports whether the command succeeded.
+// of its own. It reports whether the command succeeded; that it could not be run is an error.
 func (g *grader) utility(ctx context.Context, command string) (bool, error) {
 	rec, err := g.b.l.Begin(ctx, ledger.RunInfo{Parent: g.ID(), ParentSeq: g.Last(), Relation: ledger.Subagent})
 	if err != nil {
 		return false, err
 	}
 	defer rec.Close()
-	ok := false
+	var end agent.CallEnd
 	_, err = loop.Run(ctx, loop.Config{
 		Model: &operatorModel{command: command}, Judge: operatorJudge{agent.Grant{Profile: g.w.profile()}}, Executor: g.w.tools, Recorder: rec, Approver: replies(false),
 		Observe: func(e agent.Event) {
 			if b, is := e.Body.(*agent.CallEnd); is {
-				ok = b.Status == agent.CallOK && b.Exit == 0
+				end = *b
 			}
 		},
 	}, loop.Task{Prompt: command, Start: agent.RunStart{Agent: "verifier", Build: thisBuild().String()}})
-	return ok, err
+	if err != nil {
+		return false, fmt.Errorf("run the task's command: %w", err)
+	}
+	switch {
+	case end.Code == "exec":
+		return false, &failure{exitSandbox, fmt.Errorf("run the task's command: %s", end.Out), "make a shell such as /bin/sh readable to cells; holdfast doctor looks for what else is missing"}
+	case end.Status == "" || end.Status == agent.CallDenied:
+		return false, notVerifiable(g.j.Task.ID, fmt.Errorf("it was not run: %s", end.Code))
+	}
+	return end.Status == agent.CallOK && end.Exit == 0, nil
+}
+
+// checkVerifiers refuses commands of tasks that no cell would be given, before any run.
+func checkVerifiers(plan eval.Rollout) error {
+	specs := tools.Builtin()
+	at := slices.IndexFunc(specs, func(s agent.ToolSpec) bool { return s.Name == tools.RunCommand })
+	for _, j := range plan.Jobs {
+		if j.Sample > 0 || j.Task.Expect.Command == "" {
+			continue // all attempts at a task have the same
+		}
+		if err := tools.CheckSpec(specs[at], commandCall(j.Task.Expect.Command)); err != nil {
+			return notVerifiable(j.Task.ID, err)
+		}
+	}
+	return nil
+}
+
+func notVerifiable(task string, err error) error {
+	return &failure{exitUsage, fmt.Errorf("check the command of task %s: %w", task, err), "mend its expect.command in the file of tasks"}
 }
