@@ -112,7 +112,7 @@ func newApp(t *terminal) *cli.App {
 		Commands: []*cli.Command{
 			runCommand(t), resumeCommand(t), forkCommand(t), approvalsCommand(t), policyCommand(t), logCommand(t), modelsCommand(t), toolsCommand(t), sandboxCommand(t), keysCommand(t),
 			replayCommand(t), rolloutCommand(t), exportCommand(t), importCommand(t),
-			evalCommand(t), doctorCommand(t), versionCommand(t),
+			evalCommand(t), doctorCommand(t), completionCommand(t), versionCommand(t), completeCommand(t),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints and maps errors
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usage(err) },
