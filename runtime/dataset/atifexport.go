@@ -277,7 +277,7 @@ func (w *atifWriter) result(c *Call) (ATIFResult, bool) {
 // metrics writes the account of one generation.
 func (w *atifWriter) metrics(g *Gen) *ATIFMetrics {
 	if g.Erased || g.Hidden {
-		return &ATIFMetrics{Extra: w.extra(map[string]bool{"withheld": true})}
+		return withheldMetrics()
 	}
 	p, n := g.counts()
 	cached := int64(g.Cached)

@@ -84,7 +84,9 @@ func (x *exporter) read(ctx context.Context, src Source, runs []Run, red *Redact
 	}
 	list = x.latest(list, runs)
 	for _, t := range list {
-		red.Apply(t)
+		if err := red.Apply(t); err != nil {
+			return nil, fmt.Errorf("redact run %s: %w", t.Run.ID, err)
+		}
 	}
 	for _, g := range Groups(list, x.o.Reward) {
 		for i, id := range g.Runs {

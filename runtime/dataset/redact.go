@@ -67,10 +67,11 @@ func NewRedactor(r io.Reader) (*Redactor, error) {
 // of a run get equal numbers. What a user's own tools are declared to be is text of that user
 // and is looked through as well, but for their names, which calls refer to. A generation that
 // wrote or read a secret loses its tokens: an array cannot be edited. The judge reads whole
-// responses, also what is then kept from the agent.
-func (r *Redactor) Apply(t *Trajectory) {
+// responses, also what is then kept from the agent. An imported run gives back the document it
+// came from, which is redacted too; an error means that it could not be.
+func (r *Redactor) Apply(t *Trajectory) error {
 	if r == nil || len(r.patterns) == 0 {
-		return
+		return nil
 	}
 	c := cleaner{r: r, names: map[string]string{}, count: map[string]int{}}
 	told := c.declarations(t.Tools) // once a secret stands in the conversation, later prompts hold it too
@@ -97,6 +98,7 @@ func (r *Redactor) Apply(t *Trajectory) {
 		hit := c.clean(&g.Text)
 		g.Hidden = hit || told || judged && g.Purpose != agent.PurposeAgent
 	}
+	return c.document(t)
 }
 
 // declarations redacts what tools are declared to be. It reports whether anything was found:

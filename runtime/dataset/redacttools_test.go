@@ -87,3 +87,58 @@ func TestRedactedSchemaStaysOne(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSecretOfAnImportLeaves imports a document with secrets in all of its members, and
+// exports it: what comes back is the document without them, and without tokens.
+func TestNoSecretOfAnImportLeaves(t *testing.T) {
+	doc := strings.NewReplacer(
+		`"notes":"n"`, `"notes":"`+key+`"`, `{"x":1}`, `{"x":"`+mail+`"}`, `"text":"look"`, `"text":"look at `+key+`"`,
+		`"path":"a.png"`, `"path":"`+mail+`.png"`, `"reasoning_content":"r"`, `"reasoning_content":"`+mail+`"`, `[1,2.50]`, `[1,471147114711,"`+key+`"]`,
+		`"content":"out"`, `"content":"`+key+`"`, `"message":"sub"`, `"message":"sub `+mail+`"`, `"parameters":{}`, `"parameters":{"default":"`+key+`"}`,
+	).Replace(atifDoc)
+	back := exportedImport(t, doc, "pin 4711\\d{8}\nword agent|text|message")
+	for _, s := range []string{key, mail, "471147114711", "prompt_token_ids", "completion_token_ids", "logprobs"} {
+		if strings.Contains(back, s) {
+			t.Errorf("%s left:\n%s", s, back)
+		}
+	}
+	if !strings.Contains(back, `"text":"look at [redacted:aws-key:1]"`) || !strings.Contains(back, `"k":[1,"[redacted:pin:1]","[redacted:aws-key:1]"]`) {
+		t.Errorf("what came back is\n%s", back)
+	}
+	if _, err := dataset.DecodeATIF([]byte(back)); err != nil {
+		t.Error(err)
+	}
+	if whole := exportedImport(t, atifDoc, "word zzz"); !strings.Contains(whole, `"prompt_token_ids":[1,2,3]`) {
+		t.Errorf("a document without a secret came back as\n%s", whole)
+	}
+}
+
+// exportedImport is what comes out of a document that is imported and exported.
+func exportedImport(t *testing.T, doc, patterns string) string {
+	t.Helper()
+	d, err := dataset.DecodeATIF([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := dataset.FromATIF(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{}
+	for _, e := range runs[0].Events {
+		s.add(0, e.Body)
+	}
+	red, err := dataset.NewRedactor(strings.NewReader(patterns))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, _, err := dataset.Export(t.Context(), memory{id(8): s.events}, []dataset.Run{{ID: id(8)}}, dataset.Options{Format: "atif"}, red, dataset.About{}, dir); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, id(8)+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
