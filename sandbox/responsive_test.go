@@ -22,7 +22,7 @@ func storms(t testing.TB) map[string]sandbox.Spec {
 	}
 	limits := sandbox.Limits{Time: 2 * time.Second, Memory: 512 << 20}
 	return map[string]sandbox.Spec{
-		"ForkBomb":    {Limits: limits, Argv: []string{"/bin/sh", "-c", "f() { f | f & }; f; while :; do :; done"}},
+		"ForkBomb":    {Limits: limits, Argv: []string{"/bin/sh", "-c", "f() { f | f & }; (f) & while :; do :; done"}},
 		"MemoryBomb":  {Limits: limits, Helper: im, Argv: []string{victim, "hogs", "hog", "200"}},
 		"OutputFlood": {Limits: limits, Argv: []string{"/bin/sh", "-c", "yes & yes >&2 & wait"}},
 	}
