@@ -21,17 +21,29 @@ type Redactor struct {
 }
 
 type pattern struct {
-	kind string
-	re   *regexp.Regexp
+	kind  string
+	re    *regexp.Regexp
+	words bool // a hit may begin with an escape, which is no part of the secret
 }
 
 // builtin are the shapes of secrets that are always looked for.
 var builtin = []pattern{
-	{"private-key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\n]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`)},
-	{"aws-key", regexp.MustCompile(`\b(?:AKIA|ASIA)[0-9A-Z]{16}\b`)},
-	{"token", regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,})`)},
-	{"jwt", regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)},
-	{"address", regexp.MustCompile(`\b[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b`)},
+	{"private-key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\n]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`), false},
+	word("aws-key", `(?:AKIA|ASIA)[0-9A-Z]{16}\b`),
+	word("token", `(?:gh[pousr]_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,})`),
+	word("jwt", `eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`),
+	word("address", `[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}\b`),
+}
+
+// escaped is how JSON spells a character that may stand before a word. A text may hold JSON,
+// where a key that begins a line follows a letter.
+const escaped = `\\(?:[bfnrt]|u[0-9A-Fa-f]{4})`
+
+var leading = regexp.MustCompile("^" + escaped)
+
+// word finds an expression where a word begins.
+func word(kind, expr string) pattern {
+	return pattern{kind, regexp.MustCompile("(?:" + escaped + `|\b)` + expr), true}
 }
 
 // NewRedactor reads further patterns, one a line: a kind, a space and a regular
@@ -58,7 +70,7 @@ func NewRedactor(r io.Reader) (*Redactor, error) {
 		if re.MatchString("") {
 			return nil, fmt.Errorf("read patterns: line %d: the expression matches nothing at all", n)
 		}
-		out.patterns = append(out.patterns[:len(out.patterns):len(out.patterns)], pattern{kind, re})
+		out.patterns = append(out.patterns[:len(out.patterns):len(out.patterns)], pattern{kind, re, false})
 	}
 	return out, s.Err()
 }
@@ -80,7 +92,7 @@ func (r *Redactor) Apply(t *Trajectory) error {
 		hit := c.clean(&m.Text)
 		hit = c.clean(&m.Thought) || hit
 		for j := range m.Calls {
-			hit = c.clean(&m.Calls[j].Args) || hit
+			hit = c.arguments(&m.Calls[j].Args) || hit
 		}
 		told = told || hit
 	}
@@ -89,7 +101,7 @@ func (r *Redactor) Apply(t *Trajectory) error {
 		c.clean(&s.Thought)
 		c.clean(&s.Answer)
 		for _, k := range s.Calls {
-			c.clean(&k.Args)
+			c.arguments(&k.Args)
 			c.clean(&k.Shown)
 			judged = judged || k.End != nil && r.finds(k.End.Out.String())
 		}
@@ -134,21 +146,47 @@ type cleaner struct {
 	count map[string]int
 }
 
-func (c *cleaner) clean(s *string) bool {
+func (c *cleaner) clean(s *string) bool { return c.replace(s, c.r.patterns) }
+
+// replace redacts what some of the patterns find in a text.
+func (c *cleaner) replace(s *string, list []pattern) bool {
 	hit := false
-	for _, p := range c.r.patterns {
+	for _, p := range list {
 		*s = p.re.ReplaceAllStringFunc(*s, func(m string) string {
 			hit = true
-			key := p.kind + "\x00" + m
+			lead := ""
+			if p.words {
+				lead = leading.FindString(m)
+			}
+			key := p.kind + "\x00" + m[len(lead):]
 			if c.names[key] == "" {
 				c.count[p.kind]++
 				c.names[key] = fmt.Sprintf("[redacted:%s:%d]", p.kind, c.count[p.kind])
 			}
 			c.r.Hits[p.kind]++
-			return c.names[key]
+			return lead + c.names[key]
 		})
 	}
 	return hit
+}
+
+// arguments redacts those of a call, text by text where they are JSON, as what a model wrote
+// need not be. A user's own pattern may speak of several members, and is tried on the whole as
+// well; what it leaves is kept as one text where it is no JSON any more.
+func (c *cleaner) arguments(s *string) bool {
+	if !json.Valid([]byte(*s)) {
+		return c.clean(s)
+	}
+	raw := json.RawMessage(*s)
+	hit := c.cleanJSON(&raw)
+	*s = string(raw)
+	if !c.replace(s, c.r.patterns[len(builtin):]) {
+		return hit
+	}
+	if !json.Valid([]byte(*s)) {
+		*s = agent.JSON(map[string]string{"redacted": *s}).String()
+	}
+	return true
 }
 
 // cleanJSON redacts the names, texts and numbers of a JSON value, each by itself, so that it
