@@ -134,7 +134,7 @@ func (d *drain) entry(upper, lower int, in within, name string, siblings map[str
 		if low == nil {
 			return nil
 		}
-		if held == "" {
+		if held == "" && !covered(d.filter.Release, path) {
 			held = holdRepository(in.rel, name, typeOf(low.Mode), false, siblings)
 		}
 		_, err := d.remove(lower, name, path, low, in.depth, held)
@@ -151,11 +151,11 @@ func (d *drain) entry(upper, lower int, in within, name string, siblings map[str
 			return err == nil && st != nil && whiteout(st)
 		})
 	}
-	if held == "" {
+	if held == "" && !covered(d.filter.Release, path) {
 		held = holdRepository(in.rel, name, it.Type, low == nil, siblings)
-	}
-	if held == "" && in.git && !covered(d.filter.Release, path) {
-		held = holdInside(name, it.Type)
+		if held == "" && in.git {
+			held = holdInside(name, it.Type)
+		}
 	}
 	if held == "" {
 		if held, err = d.behind(path, it.Type, low); err != nil {

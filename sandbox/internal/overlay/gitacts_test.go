@@ -82,6 +82,19 @@ func TestWhatGitActsOnIsHeld(t *testing.T) {
 			t.Errorf("held with logs released: %q", held)
 		}
 	})
+	t.Run("control: what is released is let through", func(t *testing.T) {
+		w := newWorld(t, map[string]string{"b/config": "2", "b/hooks/new": "2", "b/description": "whiteout", "b/info/x": "2"})
+		put(t, w.work(), whole("b/"))
+		put(t, w.work(), map[string]string{"b/config": "1", "b/description": "1"})
+		if held := heldIn(w.read(t, overlay.Filter{Release: []string{"b/config", "b/hooks", "b/description"}})); len(held) != 2 || held["b/info/x"] == "" {
+			t.Errorf("held %q", held)
+		}
+		makeOpaque(t, filepath.Join(w.upper(), "b"))
+		put(t, w.work(), map[string]string{"b/shallow": "1", "b/grafts": "1"})
+		if held := heldIn(w.read(t, overlay.Filter{Release: []string{"b/shallow"}})); held["b/shallow"] != "" || held["b/grafts"] == "" {
+			t.Errorf("held where the folder hides them: %q", held)
+		}
+	})
 	t.Run("what a bare repository leads to", func(t *testing.T) {
 		w := newWorld(t, map[string]string{"s/hook": "2", "s/attributes": "2", "s/other": "2", "h/update": "2", "l/hook": "2", "old": "2"})
 		put(t, w.work(), whole("b/"))
@@ -174,6 +187,19 @@ func TestNoObjectStandsForAnother(t *testing.T) {
 			}
 		})
 	}
+	t.Run("the whole folder of references stays, no other", func(t *testing.T) {
+		w := newWorld(t, map[string]string{".git/packed-refs": line, ".git/refs": "whiteout", "b/refs": "whiteout"})
+		put(t, w.work(), map[string]string{".git/refs/heads/a/b": ones, "b/refs/heads/a": ones})
+		held := heldIn(w.read(t, overlay.Filter{}))
+		for _, n := range []string{".git/refs", ".git/refs/heads", ".git/refs/heads/a", ".git/refs/heads/a/b"} {
+			if held[n] == "" {
+				t.Errorf("%s is let through", n)
+			}
+		}
+		if held["b/refs"] != "" || held["b/refs/heads/a"] != "" {
+			t.Errorf("held %q", held)
+		}
+	})
 	t.Run("control: git shows no change", func(t *testing.T) {
 		dir, run := repository(t)
 		put(t, dir, map[string]string{"f": "2"})

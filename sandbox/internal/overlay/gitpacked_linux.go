@@ -83,15 +83,24 @@ func readThere(dir int, p string, most int64) ([]byte, error) {
 // packed keeps loose references where the packed ones that would take their place
 // are held back.
 func (d *drain) packed() {
+	kept := map[string]bool{} // folders of references
 	for _, p := range d.items {
-		if p.Held == "" || p.Op == Remove || plain(path.Base(p.Path)) != packedRefs {
+		if p.Held != "" && p.Op != Remove && plain(path.Base(p.Path)) == packedRefs {
+			kept[path.Join(path.Dir(p.Path), "refs")] = true
+		}
+	}
+	if len(kept) == 0 {
+		return
+	}
+	for i := range d.items {
+		it := &d.items[i]
+		if it.Op != Remove || it.Held != "" {
 			continue
 		}
-		refs := path.Join(path.Dir(p.Path), "refs")
-		for i := range d.items {
-			it := &d.items[i]
-			if it.Op == Remove && it.Held == "" && (it.Path == refs || strings.HasPrefix(it.Path, refs+"/")) {
+		for at := it.Path; at != "."; at = path.Dir(at) {
+			if kept[at] {
 				it.Held = "what would take its place is held back"
+				break
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (d *drain) absent(u, l int, it item, depth int) error {
 			return err
 		}
 		held := it.Held
-		if held == "" {
+		if held == "" && !covered(d.filter.Release, it.Path+"/"+name) {
 			held = holdRepository(it.Path, name, typeOf(low.Mode), false, siblings)
 		}
 		if _, err := d.remove(l, name, it.Path+"/"+name, low, depth+1, held); err != nil {
