@@ -198,7 +198,7 @@ func aboutRun(s ledger.Summary) string {
 	if s.Status != "" {
 		state = string(s.Status)
 	}
-	return s.At.Local().Format("01-02 15:04") + " " + state + ": " + inertLine(s.Prompt, 60)
+	return s.At.Local().Format("01-02 15:04") + " " + inertLine(state, 20) + ": " + inertLine(s.Prompt, 60)
 }
 
 // unquoted is the name of a file as a shell would read it, in the common cases: a shell hands

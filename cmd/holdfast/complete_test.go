@@ -121,6 +121,15 @@ func TestOffersRuns(t *testing.T) {
 	}
 }
 
+// TestOfferedRunsAreOneLine has words in a ledger that would act on a terminal, or begin
+// another offer: the file may be another's.
+func TestOfferedRunsAreOneLine(t *testing.T) {
+	got := aboutRun(ledger.Summary{Status: "done\x1b[2J\nx", Prompt: "say\n\x1b]0;x\a\tit"})
+	if strings.ContainsAny(got, "\n\t\a\x1b") || !strings.Contains(got, "done") || !strings.Contains(got, "say") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestCompletionScripts has each shell that is there read its script without running it.
 func TestCompletionScripts(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {

@@ -105,7 +105,7 @@ func listColumns(width int) (digits int, task func(string) string) {
 // whose question was answered waits to be resumed, which is not to have crashed.
 func stateOf(ctx context.Context, l *ledger.Ledger, r ledger.Summary) (string, error) {
 	if r.Status != "" {
-		return string(r.Status), nil
+		return inertLine(string(r.Status), 20), nil // the file may be another's
 	}
 	if r.State != ledger.Crashed || r.Events == 0 {
 		return string(r.State), nil
