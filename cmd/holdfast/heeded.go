@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -61,17 +62,35 @@ func badValue(c *cli.Command, err error) error {
 		if !slices.Contains(f.Names(), m[2]) {
 			continue
 		}
-		takes := "a number"
-		if _, ok := f.(*cli.DurationFlag); ok {
-			takes = "a time with its unit, such as 30s"
+		value, uerr := strconv.Unquote(`"` + m[1] + `"`)
+		if uerr != nil {
+			value = m[1]
 		}
-		return fmt.Errorf("--%s takes %s: %q is none", m[2], takes, inertLine(m[1], 60))
+		value = inertLine(value, 60)
+		if strings.HasSuffix(err.Error(), strconv.ErrRange.Error()) {
+			return fmt.Errorf("--%s takes no number as large as %q", m[2], value)
+		}
+		return fmt.Errorf("--%s takes %s: %q is none", m[2], valueOf(f), value)
 	}
 	return err
 }
 
-// given reports whether the command line itself names a flag. A variable of the environment
-// speaks to every command, also to those that have no use for it.
+// valueOf says what a flag takes whose value can be wrong.
+func valueOf(f cli.Flag) string {
+	switch f.(type) {
+	case *cli.DurationFlag:
+		return "a time with its unit, such as 30s"
+	case *cli.IntFlag, *cli.Int64Flag:
+		return "a whole number"
+	case *cli.UintFlag, *cli.Uint64Flag:
+		return "a whole number from 0 on"
+	}
+	return "a number"
+}
+
+// given reports whether the command line itself names a flag, or with another value than a
+// variable of the environment does. Such a variable speaks to every command, also to those
+// that have no use for it.
 func given(c *cli.Context, name string) bool {
 	if !c.IsSet(name) {
 		return false
@@ -79,10 +98,23 @@ func given(c *cli.Context, name string) bool {
 	for _, f := range c.Command.Flags {
 		d, ok := f.(cli.DocGenerationFlag)
 		if ok && slices.Contains(f.Names(), name) {
-			return !slices.ContainsFunc(d.GetEnvVars(), func(v string) bool { return os.Getenv(v) != "" })
+			return !slices.ContainsFunc(d.GetEnvVars(), func(v string) bool { return says(c, f, os.Getenv(v)) })
 		}
 	}
 	return true
+}
+
+// says reports whether a variable of the environment is what a flag has its value from, as
+// far as that can be told.
+func says(c *cli.Context, f cli.Flag, variable string) bool {
+	name := f.Names()[0]
+	switch f.(type) {
+	case *cli.StringFlag:
+		return variable != "" && c.String(name) == variable
+	case listFlag:
+		return variable != "" && slices.Equal(c.StringSlice(name), listed(variable))
+	}
+	return variable != ""
 }
 
 // goesWith refuses flags of the command line that count only beside another one, which is
