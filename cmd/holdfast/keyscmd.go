@@ -106,7 +106,7 @@ func writeNew(path, text string) error {
 		return err
 	}
 	err = unix.Renameat2(unix.AT_FDCWD, f.Name(), unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
-	if errors.Is(err, unix.EINVAL) { // a file system without it, such as NFS
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system without it, such as NFS
 		err = unix.Link(f.Name(), path)
 	}
 	if err != nil {
