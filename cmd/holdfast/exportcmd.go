@@ -214,6 +214,7 @@ func chosenRuns(c *cli.Context, l *ledger.Ledger, r dataset.RewardOptions) ([]da
 		return nil, newest, err
 	}
 	var out []dataset.Run
+	replaced := replacedRuns(all)
 	for _, s := range all {
 		switch {
 		case named != nil && !slices.Contains(named, s.ID),
@@ -222,7 +223,9 @@ func chosenRuns(c *cli.Context, l *ledger.Ledger, r dataset.RewardOptions) ([]da
 			c.String("status") != "" && !slices.Contains(strings.Split(c.String("status"), ","), string(s.Status)):
 			continue
 		}
-		out = append(out, runOf(s))
+		run := runOf(s)
+		run.Replaced = named == nil && replaced[s.ID] // who names a run means it
+		out = append(out, run)
 	}
 	if out, err = chosen(c, l, where, out); err != nil {
 		return nil, newest, err
@@ -236,6 +239,18 @@ func chosenRuns(c *cli.Context, l *ledger.Ledger, r dataset.RewardOptions) ([]da
 		return nil, newest, &failure{exitUsage, errors.New("no run to export"), "see holdfast log ls"}
 	}
 	return out, newest, nil
+}
+
+// replacedRuns are the runs of a ledger in whose place others were made, also where only the
+// ones replaced are asked for, such as those that ended in an error.
+func replacedRuns(all []ledger.Summary) map[string]bool {
+	var runs []dataset.Run
+	counts := map[string]bool{}
+	for _, s := range all {
+		runs = append(runs, runOf(s))
+		counts[s.ID] = s.Status != "" && s.Status != agent.StatusStopped
+	}
+	return dataset.Replaced(runs, func(id string) bool { return counts[id] })
 }
 
 // runOf describes a run of the ledger to the dataset.

@@ -98,28 +98,43 @@ func (x *exporter) read(ctx context.Context, src Source, runs []Run, red *Redact
 
 // latest leaves out the runs in whose place others were made: they are no attempts.
 func (x *exporter) latest(list []*Trajectory, runs []Run) []*Trajectory {
+	leaves := map[string]bool{}
+	for _, t := range list {
+		leaves[t.Run.ID] = true
+	}
+	replaced := Replaced(runs, func(id string) bool { return leaves[id] })
+	return slices.DeleteFunc(list, func(t *Trajectory) bool {
+		gone := t.Run.Replaced || replaced[t.Run.ID]
+		if gone {
+			x.lose("another run was made in the place of this one")
+		}
+		return gone
+	})
+}
+
+// retry is the Run.Relation of one that was made in the place of its parent.
+const retry = "retry"
+
+// Replaced tells in the place of which runs others were made that count, be it by way of
+// some that do not.
+func Replaced(runs []Run, counts func(id string) bool) map[string]bool {
 	instead := map[string]string{} // of a retry, what it is in the place of
 	for _, r := range runs {
 		if r.Relation == retry {
 			instead[r.ID] = r.Parent
 		}
 	}
-	replaced := map[string]bool{}
-	for _, t := range list {
-		for at := instead[t.Run.ID]; at != "" && !replaced[at]; at = instead[at] {
-			replaced[at] = true
+	out := map[string]bool{}
+	for id := range instead {
+		if !counts(id) {
+			continue
+		}
+		for at := instead[id]; at != "" && !out[at]; at = instead[at] {
+			out[at] = true
 		}
 	}
-	return slices.DeleteFunc(list, func(t *Trajectory) bool {
-		if replaced[t.Run.ID] {
-			x.lose("another run was made in the place of this one")
-		}
-		return replaced[t.Run.ID]
-	})
+	return out
 }
-
-// retry is the Run.Relation of one that was made in the place of its parent.
-const retry = "retry"
 
 // settle marks the rows, counts what leaves, and lists the runs that do.
 func (x *exporter) settle(rows []row) []string {

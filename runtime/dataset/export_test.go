@@ -234,6 +234,11 @@ func TestReplacedRunsDoNotLeave(t *testing.T) {
 	if card := of(again); card.Rows != 1 || card.Lost["another run was made in the place of this one"] != 1 {
 		t.Errorf("card %+v", card)
 	}
+	gone := runs[0]
+	gone.Replaced = true
+	if card := of([]dataset.Run{gone}); card.Rows != 0 || card.Lost["another run was made in the place of this one"] != 1 {
+		t.Errorf("without the run in its place, which there is: card %+v", card)
+	}
 	if card := of(again[:2]); card.Rows != 1 || card.Lost["another run was made in the place of this one"] != 0 {
 		t.Errorf("without a run that counts in its place: card %+v", card)
 	}

@@ -19,6 +19,7 @@ type Run struct {
 	Group     string // attempts compared with each other, "" for none
 	Sample    int64
 	At        time.Time
+	Replaced  bool // another run was made in the place of this one, be it exported or not
 }
 
 // Source yields what was recorded. Events are in order with their blobs loaded; a blob
