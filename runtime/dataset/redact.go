@@ -119,7 +119,7 @@ func (c *cleaner) declarations(list []agent.ToolSpec) bool {
 	hit := false
 	for i := range list {
 		hit = c.clean(&list[i].Description) || hit
-		hit = c.cleanJSON(&list[i].Schema) || hit
+		hit = c.value(&list[i].Schema) || hit
 	}
 	return hit
 }
@@ -170,21 +170,28 @@ func (c *cleaner) replace(s *string, list []pattern) bool {
 	return hit
 }
 
-// arguments redacts those of a call, text by text where they are JSON, as what a model wrote
-// need not be. A user's own pattern may speak of several members, and is tried on the whole as
-// well; what it leaves is kept as one text where it is no JSON any more.
+// arguments redacts those of a call, which a model wrote and which need not be JSON.
 func (c *cleaner) arguments(s *string) bool {
 	if !json.Valid([]byte(*s)) {
 		return c.clean(s)
 	}
 	raw := json.RawMessage(*s)
-	hit := c.cleanJSON(&raw)
+	hit := c.value(&raw)
 	*s = string(raw)
-	if !c.replace(s, c.r.patterns[len(builtin):]) {
+	return hit
+}
+
+// value redacts a JSON value text by text. A user's own pattern may speak of several members,
+// and is tried on the whole as well; what it leaves is kept as one text where it is no JSON
+// any more.
+func (c *cleaner) value(raw *json.RawMessage) bool {
+	hit := c.cleanJSON(raw)
+	whole := string(*raw)
+	if !c.replace(&whole, c.r.patterns[len(builtin):]) {
 		return hit
 	}
-	if !json.Valid([]byte(*s)) {
-		*s = agent.JSON(map[string]string{"redacted": *s}).String()
+	if *raw = json.RawMessage(whole); !json.Valid(*raw) {
+		*raw = agent.JSON(map[string]string{"redacted": whole}).Data
 	}
 	return true
 }

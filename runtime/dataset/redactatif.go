@@ -35,7 +35,7 @@ func (c *cleaner) inside(v reflect.Value) bool {
 	hit := false
 	switch raw, open := v.Interface().(json.RawMessage); {
 	case open:
-		if hit = c.cleanJSON(&raw); hit {
+		if hit = c.value(&raw); hit {
 			v.SetBytes(raw)
 		}
 	case v.Kind() == reflect.String:

@@ -108,6 +108,9 @@ func TestNoSecretOfAnImportLeaves(t *testing.T) {
 	if _, err := dataset.DecodeATIF([]byte(back)); err != nil {
 		t.Error(err)
 	}
+	if both := exportedImport(t, atifDoc, `both "k":\[1,2`); !strings.Contains(both, `"arguments":{"redacted":"{[redacted:both:1].50]}"}`) {
+		t.Errorf("with a pattern over a name and what stands under it, what came back is\n%s", both)
+	}
 	if whole := exportedImport(t, atifDoc, "word zzz"); !strings.Contains(whole, `"prompt_token_ids":[1,2,3]`) {
 		t.Errorf("a document without a secret came back as\n%s", whole)
 	}
