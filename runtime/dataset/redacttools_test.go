@@ -49,21 +49,7 @@ func TestNoSecretOfAToolLeaves(t *testing.T) {
 			if _, err := dataset.Check(dir); err != nil {
 				t.Error(err)
 			}
-			files, err := filepath.Glob(filepath.Join(dir, "*"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, file := range files {
-				b, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, s := range []string{key, "KIAABCDEFGHIJKLMNOP", mail, "471147114711"} {
-					if strings.Contains(string(b), s) {
-						t.Errorf("%s holds %s", file, s)
-					}
-				}
-			}
+			noneHolds(t, dir, key, "KIAABCDEFGHIJKLMNOP", mail, "471147114711")
 		})
 	}
 }
@@ -144,4 +130,24 @@ func exportedImport(t *testing.T, doc, patterns string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// noneHolds fails where a file of a folder holds one of the texts, or there is none.
+func noneHolds(t *testing.T, dir string, texts ...string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("files of %s: %v, %v", dir, files, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range texts {
+			if strings.Contains(string(b), s) {
+				t.Errorf("%s holds %s", file, s)
+			}
+		}
+	}
 }
