@@ -117,11 +117,11 @@ func loadGuard(c *cli.Context, t *terminal, m *loadedModel) (*loadedModel, error
 	return guard, nil
 }
 
-// noGuard tells that a command has no use for a guard model which the environment names, and
-// why. On its command line there is no such flag.
-func noGuard(t *terminal, why string) {
-	if os.Getenv("HOLDFAST_GUARD") != "" {
-		t.note("HOLDFAST_GUARD is not used: " + why)
+// noGuard tells that a command has no use for a guard model which the environment or a file
+// of settings names, and why. On its command line there is no such flag.
+func noGuard(c *cli.Context, t *terminal, why string) {
+	if at := unasked(c, "guard", "HOLDFAST_GUARD"); at != "" {
+		t.note(at + " is not used: " + why)
 	}
 }
 
@@ -197,6 +197,9 @@ func (k *crew) start(c *cli.Context) agent.RunStart {
 // be resumed alike.
 type settings map[string][]string
 
+// keptWithRun reports whether a flag is kept with a run.
+func keptWithRun(flag string) bool { return !notKept[flag] }
+
 // Flags that say where to read, how to print or which run, not how the run goes; limits
 // and seed are on record by themselves.
 var notKept = map[string]bool{
@@ -254,7 +257,7 @@ func settingsOf(c *cli.Context) settings {
 	s := settings{}
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
-		if notKept[name] || !c.IsSet(name) && name != "dir" {
+		if !keptWithRun(name) || !c.IsSet(name) && name != "dir" {
 			continue
 		}
 		var values []string
@@ -308,7 +311,7 @@ func restore(c *cli.Context, kept *agent.Blob) error {
 	}
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
-		if notKept[name] || c.IsSet(name) {
+		if !keptWithRun(name) || c.IsSet(name) {
 			continue
 		}
 		for _, v := range s[name] {

@@ -45,7 +45,7 @@ func evalCalibrate(c *cli.Context, t *terminal) error {
 	if c.Int("limit") < 0 {
 		return usage(errors.New("--limit cannot be negative"))
 	}
-	noGuard(t, "it is the model's own labels that are calibrated")
+	noGuard(c, t, "it is the model's own labels that are calibrated")
 	b, err := openEvalBench(c, t)
 	if err != nil {
 		return err

@@ -78,6 +78,8 @@ func badValue(c *cli.Command, err error) error {
 // valueOf says what a flag takes whose value can be wrong.
 func valueOf(f cli.Flag) string {
 	switch f.(type) {
+	case *cli.BoolFlag:
+		return "true or false"
 	case *cli.DurationFlag:
 		return "a time with its unit, such as 30s"
 	case *cli.IntFlag, *cli.Int64Flag:
@@ -90,9 +92,9 @@ func valueOf(f cli.Flag) string {
 
 // given reports whether the command line itself names a flag, or with another value than a
 // variable of the environment does. Such a variable speaks to every command, also to those
-// that have no use for it.
+// that have no use for it, and so does a file of settings.
 func given(c *cli.Context, name string) bool {
-	if !c.IsSet(name) {
+	if _, file := fromFile(c, name); file || !c.IsSet(name) {
 		return false
 	}
 	for _, f := range c.Command.Flags {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -11,6 +12,27 @@ import (
 
 // How help looks: as wide as the terminal, and a wrong word answered with the nearest
 // right one.
+
+// helpCommand stands in the place of the library's, which stops at the first word.
+func helpCommand(t *terminal) *cli.Command {
+	return &cli.Command{
+		Name: "help", Aliases: []string{"h"}, Usage: "show the help of a command", ArgsUsage: "[COMMAND...]",
+		Description:        "Examples:\n  holdfast help\n  holdfast help log show",
+		CustomHelpTemplate: helpWithExits(exitDone, exitUsage),
+		Action: func(c *cli.Context) error {
+			within, words := c.App.Commands, c.Args().Slice()
+			help := c.App.Name
+			for _, w := range words {
+				i := slices.IndexFunc(within, func(c *cli.Command) bool { return c.HasName(w) && !c.Hidden })
+				if i < 0 {
+					return unknown(w, within, help)
+				}
+				within, help = within[i].Subcommands, help+" "+w
+			}
+			return newApp(t).RunContext(c.Context, append(append([]string{c.App.Name}, words...), "--help"))
+		},
+	}
+}
 
 // helpWidth is how wide help is where it goes to no terminal, and at most.
 const helpWidth = 100
@@ -94,19 +116,23 @@ var (
 // unknown is the error for a word that is no command of those known.
 func unknown(word string, known []*cli.Command, help string) error {
 	f := &failure{exitUsage, fmt.Errorf("no command %q", word), "see " + help + " --help"}
-	if n := nearest(word, known); n != "" {
+	var names []string
+	for _, c := range known {
+		names = append(names, c.Name)
+	}
+	if n := nearest(word, names); n != "" {
 		f.hint = "did you mean " + n + "? see " + help + " --help"
 	}
 	return f
 }
 
-// nearest is the command whose name takes the fewest changes to become word, "" if all
-// take more than two, or more than half of its letters.
-func nearest(word string, known []*cli.Command) string {
+// nearest is the name that takes the fewest changes to become word, "" if all take more than
+// two, or more than half of its letters.
+func nearest(word string, known []string) string {
 	best, least := "", min(len(word)/2, 2)+1
-	for _, c := range known {
-		if d := edits(word, c.Name); d < least {
-			best, least = c.Name, d
+	for _, name := range known {
+		if d := edits(word, name); d < least {
+			best, least = name, d
 		}
 	}
 	return best

@@ -104,7 +104,7 @@ func takes(t *testing.T, command, example string) {
 }
 
 func TestUnknownCommandIsNamed(t *testing.T) {
-	known := []*cli.Command{{Name: "ls"}, {Name: "show"}, {Name: "verify"}, {Name: "replay"}}
+	known := []string{"ls", "show", "verify", "replay"}
 	for word, want := range map[string]string{"shwo": "show", "show": "show", "verfy": "verify", "replya": "replay", "l": "", "x": "", "frobnicate": "", "": "", "logs": "ls"} {
 		if got := nearest(word, known); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", word, got, want)

@@ -36,15 +36,24 @@ func hostsOf(c *cli.Context) ([]sandbox.HostRule, error) {
 	var rules []sandbox.HostRule
 	for _, flag := range []string{"allow-host", "allow-private"} {
 		for _, text := range c.StringSlice(flag) {
-			r, err := sandbox.ParseHostRule(text)
-			if err != nil || r.Private {
-				return nil, usage(fmt.Errorf("--%s takes HOST:PORT, such as example.com:443 or *.example.com:443: %q", flag, text))
+			r, err := hostRule(flag, text)
+			if err != nil {
+				return nil, err
 			}
-			r.Private = flag == "allow-private"
 			rules = append(rules, r)
 		}
 	}
 	return rules, nil
+}
+
+// hostRule reads a value of --allow-host or --allow-private.
+func hostRule(flag, text string) (sandbox.HostRule, error) {
+	r, err := sandbox.ParseHostRule(text)
+	if err != nil || r.Private {
+		return r, usage(fmt.Errorf("--%s takes HOST:PORT, such as example.com:443 or *.example.com:443: %q", flag, text))
+	}
+	r.Private = flag == "allow-private"
+	return r, nil
 }
 
 // askableHosts are all that calls of a run may ask for: those of the command line and those

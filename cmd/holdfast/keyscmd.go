@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func checkSigning(c *cli.Context, t *terminal) error {
 		if err := goesWith(c, "sign-key", "anchor"); err != nil {
 			return err
 		}
-		t.note("HOLDFAST_ANCHOR is not used: without a key nothing is signed; name one with --sign-key or HOLDFAST_SIGN_KEY")
+		t.note(cmp.Or(unasked(c, "anchor", "HOLDFAST_ANCHOR"), "--anchor") + " is not used: without a key nothing is signed; name one with --sign-key or HOLDFAST_SIGN_KEY")
 		return nil
 	case file == "":
 		return nil

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -102,17 +103,17 @@ func newApp(t *terminal) *cli.App {
 		Name:  "holdfast",
 		Usage: "run an agent on a local model, with every call judged, sandboxed and recorded",
 		Description: "The answer goes to standard output; progress and questions go to standard error.\n" +
-			"Settings come from flags, then HOLDFAST_* variables. A flag with dots may be repeated and takes\n" +
-			"one value each time; its variable takes several, with commas between.",
+			"Settings come from flags, then HOLDFAST_* variables, then files: see holdfast config show --help. A flag\n" +
+			"with dots may be repeated and takes one value each time; its variable takes several, with commas between.",
 		CustomAppHelpTemplate: cli.AppHelpTemplate + "\n" + exitTable() + "\n",
 		Reader:                t.in, Writer: helpTo(t), ErrWriter: t.err, // all else is written to t itself
 		HideVersion:            true,
-		Flags:                  []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print what this binary is made of"}},
+		Flags:                  []cli.Flag{&cli.BoolFlag{Name: "version", Usage: "print what this binary is made of"}, cli.HelpFlag},
 		UseShortOptionHandling: true, DisableSliceFlagSeparator: true,
 		Commands: []*cli.Command{
 			runCommand(t), resumeCommand(t), forkCommand(t), approvalsCommand(t), policyCommand(t), logCommand(t), modelsCommand(t), toolsCommand(t), sandboxCommand(t), keysCommand(t),
 			replayCommand(t), rolloutCommand(t), exportCommand(t), importCommand(t),
-			evalCommand(t), doctorCommand(t), completionCommand(t), versionCommand(t), completeCommand(t),
+			evalCommand(t), doctorCommand(t), configCommand(t), completionCommand(t), versionCommand(t), helpCommand(t), completeCommand(t),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run prints and maps errors
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return usage(err) },
@@ -146,10 +147,10 @@ func oneLineUsage(list []*cli.Command) {
 		c.OnUsageError = func(c *cli.Context, err error, _ bool) error { return usageOf(c.Command, badValue(c.Command, err)) }
 		if act := c.Action; len(c.Subcommands) == 0 {
 			c.Action = func(c *cli.Context) error {
-				if err := wellFormed(c); err != nil {
+				if err := cmp.Or(wellFormed(c), configure(c)); err != nil {
 					return named(c.Command, err)
 				}
-				return named(c.Command, act(c))
+				return named(c.Command, blame(c, act(c)))
 			}
 		}
 		oneLineUsage(c.Subcommands)

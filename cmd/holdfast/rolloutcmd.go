@@ -62,7 +62,7 @@ func rollout(c *cli.Context, t *terminal) error {
 		return err
 	}
 	defer l.Close()
-	noGuard(t, "a model learns from labels of its own")
+	noGuard(c, t, "a model learns from labels of its own")
 	m, err := loadModel(c, t)
 	if err != nil {
 		return err

@@ -209,7 +209,7 @@ func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(apart(dir, filepath.Dir(l.Path())), apartFromData(dir)); err != nil {
+	if err := cmp.Or(apart(dir, filepath.Dir(l.Path())), apartFromOwn(dir)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	w, err := openWorkplaceLending(c.Context, dir, loan{hosts, secrets, c.Duration("time")}, own...)
@@ -236,21 +236,27 @@ func apart(workspace, records string) error {
 	return nil
 }
 
-// apartFromData refuses a workspace that holds the data directory, wherever the ledger is:
-// tools could change what was accepted, calibrated or imported. Where there is no such
-// directory yet, it is what it would be made in that counts.
-func apartFromData(workspace string) error {
-	at := dataDir()
-	for _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at); _, err = os.Stat(at) {
-		at = filepath.Dir(at)
-	}
-	in, err := within(at, workspace)
-	if err != nil {
-		return &failure{exitUsage, fmt.Errorf("compare workspace and data directory: %w", err), ""}
-	}
-	if in {
-		return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the data directory %s, which tools must not see", workspace, dataDir()),
-			"choose a narrower folder with -C DIR, or set XDG_DATA_HOME elsewhere"}
+// apartFromOwn refuses a workspace that holds the data directory, wherever the ledger is, or
+// the user's settings: tools could change what was accepted, calibrated or imported, or what
+// the next runs may do. Where there is no such directory yet, it is what it would be made in
+// that counts.
+func apartFromOwn(workspace string) error {
+	for _, own := range []struct{ at, what, set string }{{dataDir(), "data directory", "XDG_DATA_HOME"}, {configDir(), "settings", "XDG_CONFIG_HOME"}} {
+		if own.at == "" {
+			continue
+		}
+		at := own.at
+		for _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at); _, err = os.Stat(at) {
+			at = filepath.Dir(at)
+		}
+		in, err := within(at, workspace)
+		if err != nil {
+			return &failure{exitUsage, fmt.Errorf("compare workspace and %s: %w", own.what, err), ""}
+		}
+		if in {
+			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the %s %s, which tools must not see", workspace, own.what, own.at),
+				"choose a narrower folder with -C DIR, or set " + own.set + " elsewhere"}
+		}
 	}
 	return nil
 }

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+)
+
+func configCommand(t *terminal) *cli.Command {
+	return &cli.Command{
+		Name:  "config",
+		Usage: "show and check settings",
+		Subcommands: []*cli.Command{
+			{
+				Name: "show", Usage: "list every setting, and where its value is from",
+				Description: "A setting is a flag that several commands have, by its name. Its value is that of the command line,\n" +
+					"then of its HOLDFAST_* variable, then of $XDG_CONFIG_HOME/holdfast/config.yaml, then of\n" +
+					systemConfig + ". A file holds a name and a value a line, several values as a list; what begins\n" +
+					"with ~/ is a file of your home:\n\n" +
+					"  model: ~/models/qwen.gguf\n" +
+					"  ask: always\n" +
+					"  allow-host: [example.com:443]\n\n" +
+					"A run that goes on takes its settings from its record. A workspace sets nothing: tools can write there.\n\n" +
+					"Example:\n  holdfast config show",
+				CustomHelpTemplate: helpWithExits(exitDone, exitUsage),
+				Flags:              []cli.Flag{jsonFlag()},
+				Action:             func(c *cli.Context) error { return configShow(c, t) },
+			},
+			{
+				Name: "check", Usage: "find faults in files of settings", ArgsUsage: "[FILE...]",
+				Description: "Checks the given files, or with none those that count: names, and values that their flags cannot take.\n\n" +
+					"Examples:\n  holdfast config check\n  holdfast config check config.yaml",
+				CustomHelpTemplate: helpWithExits(exitDone, exitUsage),
+				Action:             func(c *cli.Context) error { return configCheck(c, t) },
+			},
+		},
+	}
+}
+
+// setting is a line of config show.
+type setting struct {
+	Name   string   `json:"name"`
+	Values []string `json:"values"` // none: the flag has no value
+	From   string   `json:"from"`   // "default", a variable, or FILE:LINE
+	Stands string   `json:"-"`      // for no value, in words
+}
+
+func configShow(c *cli.Context, t *terminal) error {
+	held, err := readConfig(c.App, configFiles()...)
+	if err != nil {
+		return &failure{exitUsage, faults(err)[0], "mend it; holdfast config check tells every fault"}
+	}
+	known := allSettable(c.App.Commands)
+	var all []setting
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		all = append(all, inForceFor(known[name], held))
+	}
+	if c.Bool("json") {
+		enc := json.NewEncoder(t.out)
+		for _, s := range all {
+			if err := enc.Encode(s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(t.out, 0, 4, 2, ' ', 0)
+	for _, s := range all {
+		value := strings.Join(s.Values, ", ")
+		if len(s.Values) == 0 {
+			value = s.Stands
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, inertLine(value, lineWidth), inertLine(s.From, lineWidth))
+	}
+	return w.Flush()
+}
+
+// inForceFor says what a setting is where the command line does not say it.
+func inForceFor(f cli.Flag, held map[string]configured) setting {
+	d := f.(cli.DocGenerationFlag)
+	s := setting{Name: f.Names()[0], Values: []string{}, From: "default", Stands: "-"}
+	if s.Name == "model" {
+		s.Stands = "the embedded reference model"
+	}
+	for _, variable := range d.GetEnvVars() {
+		text, set := os.LookupEnv(variable)
+		_, word := f.(*cli.StringFlag)
+		if _, list := f.(listFlag); list && len(listed(text)) > 0 {
+			s.Values, s.From = listed(text), variable
+			return s
+		} else if !list && (text != "" || set && word) { // an empty word is a word, an empty number is none
+			s.Values, s.From = []string{text}, variable
+			return s
+		}
+	}
+	if at, ok := held[s.Name]; ok {
+		s.Values, s.From = at.values, at.String()
+		return s
+	}
+	if text := strings.Trim(d.GetDefaultText(), `"`); text != "" {
+		s.Values = []string{text}
+	}
+	return s
+}
+
+func configCheck(c *cli.Context, t *terminal) error {
+	files := c.Args().Slice()
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil {
+			return &failure{exitUsage, fmt.Errorf("read settings: %w", err), "name a file that is there"}
+		}
+	}
+	if len(files) == 0 {
+		files = configFiles()
+	}
+	bad := false
+	for _, file := range files {
+		held, err := readConfig(c.App, file)
+		if err != nil {
+			bad = true
+			for _, e := range faults(err) {
+				fmt.Fprintln(t.out, oneLine(e))
+			}
+			continue
+		}
+		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
+			fmt.Fprintf(t.out, "%s: not there\n", inertLine(file, lineWidth))
+			continue
+		}
+		fmt.Fprintf(t.out, "%s: %s\n", inertLine(file, lineWidth), count(len(held), "setting"))
+	}
+	if bad {
+		return silent{exitUsage}
+	}
+	return nil
+}
