@@ -7,8 +7,8 @@ BIN        := bin/holdfast
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION    := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS    := -s -w -X main.version=$(VERSION)
-# These are about the embedded model, also for somebody whose settings name another.
-run examples model-eval: export HOLDFAST_MODEL ?=
+# These are about the embedded model as it is shipped, whatever settings and rules somebody has.
+run examples model-eval rollout-check: export XDG_CONFIG_HOME = /nonexistent
 # An ordinary user for the tests that must not run as root only.
 NOBODY     := setpriv --reuid 65534 --regid 65534 --clear-groups
 

@@ -14,6 +14,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast-run/holdfast/inference/remote"
 )
 
 // Settings that hold for every command stand in files: the machine's, and the user's, which
@@ -30,15 +33,15 @@ const maxConfig = 256 << 10
 // there.
 func configFiles() []string {
 	files := []string{systemConfig}
-	if dir := configDir(); dir != "" {
-		files = append(files, filepath.Join(dir, "config.yaml"))
+	if user := inConfigDir("config.yaml"); user != "" {
+		files = append(files, user)
 	}
 	return files
 }
 
 // configured is what a file says of a setting.
 type configured struct {
-	values []string // one, or those of a flag that may be repeated
+	values []string // one, or those of a flag that may be repeated; none: nothing is set
 	file   string
 	line   int
 }
@@ -78,26 +81,45 @@ func allSettable(list []*cli.Command) map[string]cli.Flag {
 // does. A file that is there and cannot be read, and a setting that no command knows or can
 // take, are errors: it may be what keeps a run from the network.
 func readConfig(app *cli.App, files ...string) (map[string]configured, error) {
-	known := allSettable(app.Commands)
 	out := map[string]configured{}
 	var errs []error
 	for _, file := range files {
 		if _, err := os.Lstat(file); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		text, err := readRegular(maxConfig, func() (*os.File, error) { return os.Open(file) })
+		text, err := readRegular(maxConfig, func() (*os.File, error) { return openOwn(file) })
 		if err != nil {
 			errs = append(errs, fmt.Errorf("read settings: %w", err))
 			continue
 		}
 		said, err := parseConfig(file, text)
-		for _, name := range slices.Sorted(maps.Keys(said)) {
-			err = errors.Join(err, checkSetting(known, name, said[name]))
-		}
-		errs = append(errs, err)
+		errs = append(errs, err, checkSettings(app, said))
 		maps.Copy(out, said)
 	}
+	maps.DeleteFunc(out, func(_ string, s configured) bool { return len(s.values) == 0 })
 	return out, errors.Join(errs...)
+}
+
+// openOwn opens a file that only root or the user can have written: the machine's only root.
+func openOwn(file string) (*os.File, error) {
+	if info, err := os.Stat(filepath.Dir(file)); err != nil {
+		return nil, err
+	} else if info.Mode().Perm()&0o002 != 0 {
+		return nil, fmt.Errorf("%s can be written by everybody", filepath.Dir(file))
+	}
+	f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would wait for whoever writes it
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(int(f.Fd()), &st); err == nil && st.Uid != 0 && (file == systemConfig || int(st.Uid) != os.Geteuid()) {
+		err = fmt.Errorf("%s belongs to user %d", file, st.Uid)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // parseConfig reads a file of settings: names, each with a value or a list of values.
@@ -105,27 +127,24 @@ func parseConfig(file, text string) (map[string]configured, error) {
 	if !utf8.ValidString(text) {
 		return nil, fmt.Errorf("%s: not UTF-8", file)
 	}
+	text = strings.TrimPrefix(text, "\ufeff")
+	if onlyComments(text) {
+		return nil, nil
+	}
 	f, err := parser.ParseBytes([]byte(text), 0)
 	if err != nil {
 		why, _, _ := strings.Cut(err.Error(), "\n")
 		return nil, fmt.Errorf("%s: %s", file, why)
 	}
-	if len(f.Docs) == 0 || len(f.Docs) == 1 && f.Docs[0].Body == nil {
-		return nil, nil
+	if len(f.Docs) != 1 {
+		return nil, fmt.Errorf("%s: not exactly one document", file)
 	}
-	var pairs []*ast.MappingValueNode
-	switch body := f.Docs[0].Body.(type) {
-	case *ast.MappingNode:
-		pairs = body.Values
-	case *ast.CommentGroupNode:
-	default:
-		err = fmt.Errorf("%s: not names with values, such as ask: never", file)
-	}
-	if len(f.Docs) > 1 {
-		err = fmt.Errorf("%s: more than one document", file)
+	body, ok := f.Docs[0].Body.(*ast.MappingNode)
+	if !ok {
+		return nil, fmt.Errorf("%s: not names with values, such as ask: never", file)
 	}
 	out := map[string]configured{}
-	for _, p := range pairs {
+	for _, p := range body.Values {
 		at := configured{file: file, line: p.Key.GetToken().Position.Line}
 		name, ok := scalar(p.Key)
 		if !ok || name == "" {
@@ -141,7 +160,18 @@ func parseConfig(file, text string) (map[string]configured, error) {
 	return out, err
 }
 
-// valuesOf takes what a setting is given.
+// onlyComments reports whether a file says nothing.
+func onlyComments(text string) bool {
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return false
+		}
+	}
+	return true
+}
+
+// valuesOf takes what a setting is given. An empty list is no value: it takes back what the
+// machine's file says.
 func valuesOf(n ast.Node) (values []string, ok bool) {
 	list, many := n.(*ast.SequenceNode)
 	if !many {
@@ -155,19 +185,83 @@ func valuesOf(n ast.Node) (values []string, ok bool) {
 		}
 		values = append(values, v)
 	}
-	return values, len(values) > 0
+	return values, true
 }
 
-// scalar is a value as it is written. A file beginning with ~/ is one of the user's home.
+// scalar is a value as it is written.
 func scalar(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
-		return atHome(n.Value), true
+		return n.Value, true
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		return n.GetToken().Value, true
 	}
 	return "", false
 }
+
+// checkSettings refuses what no flag is and what no command takes, and puts the home
+// directory in the place of ~.
+func checkSettings(app *cli.App, said map[string]configured) error {
+	known := allSettable(app.Commands)
+	set := flag.NewFlagSet("settings", flag.ContinueOnError)
+	names := slices.SortedFunc(maps.Keys(said), func(a, b string) int { return said[a].line - said[b].line })
+	var errs []error
+	for _, name := range names {
+		s := said[name]
+		err := checkSetting(known, set, name, s)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", s, err)
+			delete(said, name)
+		}
+		errs = append(errs, err)
+	}
+	// What remains can be asked for as on a command line.
+	c := cli.NewContext(app, set, nil)
+	_, limits := limitsOf(c)
+	_, hosts := hostsOf(c)
+	for _, err := range []error{checkAsk(c.String("ask")), checkReview(c.String("review")), limits, checkEngine(c), hosts} {
+		for _, name := range names {
+			if s, ok := said[name]; ok && err != nil && mentions(err.Error(), "--"+name) {
+				errs = append(errs, fmt.Errorf("%s: %w", s, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkSetting takes one setting into a set of flags.
+func checkSetting(known map[string]cli.Flag, set *flag.FlagSet, name string, s configured) error {
+	f, ok := known[name]
+	if !ok {
+		err := fmt.Errorf("no setting %q", inertLine(name, 60))
+		if n := nearest(name, slices.Sorted(maps.Keys(known))); n != "" {
+			err = fmt.Errorf("%w; did you mean %s?", err, n)
+		}
+		return err
+	}
+	_, list := f.(listFlag)
+	if !list && len(s.values) > 1 {
+		return fmt.Errorf("%s takes one value", name)
+	}
+	if err := f.Apply(set); err != nil {
+		return nil // of a variable, which goes first; whoever parses the command line tells
+	}
+	for i, v := range s.values {
+		if slices.Contains(placeFlags, name) {
+			v = atHome(v)
+			if s.values[i] = v; !anywhere(name, v) {
+				return fmt.Errorf("%s: %q would be another in every folder; begin it with / or ~/", name, inertLine(v, 60))
+			}
+		}
+		if err := set.Set(name, v); err != nil {
+			return badValue(&cli.Command{Flags: []cli.Flag{f}}, fmt.Errorf("invalid value %q for flag -%s: %w", v, name, err))
+		}
+	}
+	return nil
+}
+
+// placeFlags are those whose values may say where something is.
+var placeFlags = append([]string{"ledger", "sign-key", "anchor"}, pathFlags...)
 
 func atHome(name string) string {
 	if rest, ok := strings.CutPrefix(name, "~/"); ok {
@@ -178,129 +272,24 @@ func atHome(name string) string {
 	return name
 }
 
-// checkSetting refuses what no flag is or takes.
-func checkSetting(known map[string]cli.Flag, name string, s configured) error {
-	f, ok := known[name]
-	if !ok {
-		err := fmt.Errorf("%s: no setting %q", s, inertLine(name, 60))
-		if n := nearest(name, slices.Sorted(maps.Keys(known))); n != "" {
-			err = fmt.Errorf("%w; did you mean %s?", err, n)
-		}
-		return err
-	}
-	if _, list := f.(listFlag); !list && len(s.values) > 1 {
-		return fmt.Errorf("%s: %s takes one value", s, name)
-	}
-	set := flag.NewFlagSet(name, flag.ContinueOnError)
-	if err := f.Apply(set); err != nil {
-		return nil // of a variable, which goes first; whoever parses the command line tells
-	}
-	for _, v := range s.values {
-		if err := set.Set(name, v); err != nil {
-			return fmt.Errorf("%s: %s takes %s: %q is none", s, name, valueOf(f), inertLine(v, 60))
-		}
-		if err := checkWord(name, v); err != nil {
-			return fmt.Errorf("%s: %w", s, err)
-		}
-	}
-	return nil
-}
-
-// checkWord refuses a value that its flag takes and no command does.
-func checkWord(name, value string) error {
+// anywhere reports whether a value names the same in every folder: in a workspace, what is
+// named may be what tools have put there.
+func anywhere(name, value string) bool {
 	switch name {
-	case "ask":
-		return checkAsk(value)
-	case "review":
-		return checkReview(value)
-	case "allow-host", "allow-private":
-		_, err := hostRule(name, value)
-		return err
-	case "ctx", "threads", "max-steps", "max-tokens", "max-time", "temp":
-		if strings.HasPrefix(value, "-") {
-			return fmt.Errorf("%s cannot be negative", name)
+	case "model", "guard":
+		word, _, _ := strings.Cut(value, "@sha256:")
+		if remote.Named(value) || strings.HasPrefix(value, "ollama:") || !strings.ContainsRune(word, '/') && !strings.HasSuffix(word, ".gguf") {
+			return true // on a server, of Ollama, or of the store
+		}
+	case "anchor":
+		if value = strings.TrimPrefix(value, "unix:"); value == "syslog" || strings.HasPrefix(value, "syslog:/") {
+			return true
 		}
 	}
-	return nil
+	return filepath.IsAbs(value)
 }
 
-// Keys, among what the library keeps for the program: the settings that files hold, and those
-// of them that are in force for the command.
-const (
-	inFile  = "settings"
-	inForce = "settings in force"
-)
-
-// fromFile tells what a file says of a setting, and whether the command has it from there.
-func fromFile(c *cli.Context, name string) (s configured, used bool) {
-	held, _ := c.App.Metadata[inFile].(map[string]configured)
-	force, _ := c.App.Metadata[inForce].(map[string]configured)
-	_, used = force[name]
-	return held[name], used
-}
-
-// configure sets the flags of a command that neither its command line nor a variable sets to
-// what files say. A run that goes on takes its settings from its record, not from a file
-// that may say something else by now.
-func configure(c *cli.Context) error {
-	takes := settable(c.Command.Flags)
-	if len(takes) == 0 {
-		return nil
-	}
-	held, err := readConfig(c.App, configFiles()...)
-	if err != nil {
-		return &failure{exitUsage, faults(err)[0], "mend it; holdfast config check tells every fault"}
-	}
-	used := map[string]configured{}
-	for name, s := range held {
-		if takes[name] == nil || c.IsSet(name) || continues(c.Command) && (keptWithRun(name) || name == "seed") {
-			continue
-		}
-		for _, v := range s.values {
-			if err := c.Set(name, v); err != nil {
-				return usage(fmt.Errorf("%s: %w", s, err))
-			}
-		}
-		used[name] = s
-	}
-	c.App.Metadata[inFile] = held
-	c.App.Metadata[inForce] = used
-	return nil
-}
-
-// continues reports whether a command goes on with a run of the record.
-func continues(c *cli.Command) bool { return c.Name == "resume" || c.Name == "fork" }
-
-// blame adds to what went wrong the file of settings that a flag in it has its value from.
-func blame(c *cli.Context, err error) error {
-	var f *failure
-	if !errors.As(err, &f) {
-		return err
-	}
-	used, _ := c.App.Metadata[inForce].(map[string]configured)
-	for _, name := range slices.Sorted(maps.Keys(used)) {
-		s := used[name]
-		told := func(v string) bool { return strings.ContainsAny(v, "/.:") && strings.Contains(err.Error(), v) }
-		if !strings.Contains(err.Error(), "--"+name) && !slices.ContainsFunc(s.values, told) {
-			continue
-		}
-		where := fmt.Sprintf("%s is set in %s", name, s)
-		if f.hint != "" && f.hint != usageHint {
-			where = f.hint + "; " + where
-		}
-		return &failure{f.code, err, where}
-	}
-	return err
-}
-
-// unasked names what sets a flag without the command line: its variable, or a file; "" if
-// neither does.
-func unasked(c *cli.Context, name, variable string) string {
-	if os.Getenv(variable) != "" {
-		return variable
-	}
-	if s, _ := fromFile(c, name); s.file != "" {
-		return fmt.Sprintf("%s, set in %s,", name, s)
-	}
-	return ""
+// configFailure is the first fault of files of settings.
+func configFailure(err error) error {
+	return &failure{exitUsage, faults(err)[0], "mend it; holdfast config check tells every fault"}
 }

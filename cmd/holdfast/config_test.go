@@ -177,3 +177,61 @@ func commandOf(t *testing.T, app *cli.App, name string) *cli.Command {
 	t.Fatalf("no command %s", name)
 	return nil
 }
+
+// TestOfflineAlwaysCounts begins a run without it and goes on when a file says it.
+func TestOfflineAlwaysCounts(t *testing.T) {
+	for text, want := range map[string]bool{"offline: true\n": true, "offline: false\n": false} {
+		_, err := inConfig(t, text, "resume", []string{"abc"}, func(c *cli.Context, _ *terminal) error {
+			if err := restore(c, agent.JSON(settings{"model": {"ollama://x"}})); err != nil {
+				return err
+			}
+			if c.Bool("offline") != want {
+				t.Errorf("after %q offline is %t", text, !want)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	_, err := inConfig(t, "offline: false\n", "resume", []string{"abc"}, func(c *cli.Context, _ *terminal) error {
+		if err := restore(c, agent.JSON(settings{"offline": {"true"}})); err != nil || !c.Bool("offline") {
+			t.Errorf("a file took back that a run is offline (%v)", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestConfigOfOthers reads files that somebody else owns, or can replace.
+func TestConfigOfOthers(t *testing.T) {
+	app := newApp(newTerminal(strings.NewReader(""), io.Discard, io.Discard))
+	dir := t.TempDir()
+	file := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(file, []byte("\ufeffask: never\r\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readConfig(app, file); err != nil || got["ask"].values[0] != "never" {
+		t.Errorf("a file with the marks of another system: %v, %v", got, err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readConfig(app, file); err == nil {
+		t.Error("a file in a folder that everybody can write was read")
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() != 0 {
+		t.Skip("only root can give a file to another user")
+	}
+	if err := os.Chown(file, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readConfig(app, file); err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
+		t.Errorf("a file of another user: %v", err)
+	}
+}

@@ -20,14 +20,14 @@ func configCommand(t *terminal) *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "show", Usage: "list every setting, and where its value is from",
-				Description: "A setting is a flag that several commands have, by its name. Its value is that of the command line,\n" +
-					"then of its HOLDFAST_* variable, then of $XDG_CONFIG_HOME/holdfast/config.yaml, then of\n" +
-					systemConfig + ". A file holds a name and a value a line, several values as a list; what begins\n" +
-					"with ~/ is a file of your home:\n\n" +
+				Description: "A setting is a flag whose help names a HOLDFAST_* variable. Its value is that of the command line,\n" +
+					"then of the variable, then of $XDG_CONFIG_HOME/holdfast/config.yaml, then of " + systemConfig + ".\n" +
+					"A file holds a name and a value a line, or a list of values; [] takes back what the machine's file\n" +
+					"says. What names a file begins with / or with ~/, your home:\n\n" +
 					"  model: ~/models/qwen.gguf\n" +
 					"  ask: always\n" +
 					"  allow-host: [example.com:443]\n\n" +
-					"A run that goes on takes its settings from its record. A workspace sets nothing: tools can write there.\n\n" +
+					"How a run goes on, its record says. A workspace sets nothing: tools can write there.\n\n" +
 					"Example:\n  holdfast config show",
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage),
 				Flags:              []cli.Flag{jsonFlag()},
@@ -35,7 +35,7 @@ func configCommand(t *terminal) *cli.Command {
 			},
 			{
 				Name: "check", Usage: "find faults in files of settings", ArgsUsage: "[FILE...]",
-				Description: "Checks the given files, or with none those that count: names, and values that their flags cannot take.\n\n" +
+				Description: "Checks the given files, or with none those that count: names, values, and who can write them.\n\n" +
 					"Examples:\n  holdfast config check\n  holdfast config check config.yaml",
 				CustomHelpTemplate: helpWithExits(exitDone, exitUsage),
 				Action:             func(c *cli.Context) error { return configCheck(c, t) },
@@ -55,7 +55,7 @@ type setting struct {
 func configShow(c *cli.Context, t *terminal) error {
 	held, err := readConfig(c.App, configFiles()...)
 	if err != nil {
-		return &failure{exitUsage, faults(err)[0], "mend it; holdfast config check tells every fault"}
+		return configFailure(err)
 	}
 	known := allSettable(c.App.Commands)
 	var all []setting
@@ -74,7 +74,7 @@ func configShow(c *cli.Context, t *terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 4, 2, ' ', 0)
 	for _, s := range all {
 		value := strings.Join(s.Values, ", ")
-		if len(s.Values) == 0 {
+		if value == "" {
 			value = s.Stands
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, inertLine(value, lineWidth), inertLine(s.From, lineWidth))
@@ -84,27 +84,19 @@ func configShow(c *cli.Context, t *terminal) error {
 
 // inForceFor says what a setting is where the command line does not say it.
 func inForceFor(f cli.Flag, held map[string]configured) setting {
-	d := f.(cli.DocGenerationFlag)
 	s := setting{Name: f.Names()[0], Values: []string{}, From: "default", Stands: "-"}
 	if s.Name == "model" {
 		s.Stands = "the embedded reference model"
 	}
-	for _, variable := range d.GetEnvVars() {
-		text, set := os.LookupEnv(variable)
-		_, word := f.(*cli.StringFlag)
-		if _, list := f.(listFlag); list && len(listed(text)) > 0 {
-			s.Values, s.From = listed(text), variable
-			return s
-		} else if !list && (text != "" || set && word) { // an empty word is a word, an empty number is none
-			s.Values, s.From = []string{text}, variable
-			return s
-		}
+	if variable, values := variableOf(f); variable != "" {
+		s.Values, s.From = values, variable
+		return s
 	}
 	if at, ok := held[s.Name]; ok {
 		s.Values, s.From = at.values, at.String()
 		return s
 	}
-	if text := strings.Trim(d.GetDefaultText(), `"`); text != "" {
+	if text := strings.Trim(f.(cli.DocGenerationFlag).GetDefaultText(), `"`); text != "" {
 		s.Values = []string{text}
 	}
 	return s

@@ -16,7 +16,7 @@ func doctorCommand(t *terminal) *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "check that this machine can run holdfast",
-		Description: "Examines the sandbox layer by layer, the embedded model and the ledger's directory.\n\n" +
+		Description: "Examines the sandbox layer by layer, the embedded model, the ledger's directory and your settings.\n\n" +
 			"Example:\n  holdfast doctor",
 		CustomHelpTemplate: helpWithExits(exitDone, exitModel, exitSandbox, exitLedger),
 		Flags:              []cli.Flag{ledgerFlag()},
@@ -27,6 +27,9 @@ func doctorCommand(t *terminal) *cli.Command {
 			}
 			if lerr := printLedger(c, t); err == nil {
 				err = lerr
+			}
+			if cerr := printConfig(c, t); err == nil {
+				err = cerr
 			}
 			return err
 		},
@@ -74,5 +77,14 @@ func printLedger(c *cli.Context, t *terminal) error {
 	if _, err := os.Stat(path); err != nil {
 		return ledgerFailure(fmt.Errorf("check ledger: %w", err))
 	}
+	return nil
+}
+
+func printConfig(c *cli.Context, t *terminal) error {
+	held, err := readConfig(c.App, configFiles()...)
+	if err != nil {
+		return configFailure(err)
+	}
+	fmt.Fprintf(t.out, "ready    %s in files\n", count(len(held), "setting"))
 	return nil
 }

@@ -92,7 +92,7 @@ const usageHint = "see holdfast --help"
 func usage(err error) error { return &failure{exitUsage, err, usageHint} }
 
 func modelFailure(err error) error {
-	f := &failure{exitModel, err, "give a GGUF file with -m FILE, or none for the embedded reference model"}
+	f := &failure{exitModel, err, "give a GGUF file with -m FILE, or -m reference for the embedded model"}
 	if errors.Is(err, models.ErrDigest) {
 		f.code, f.hint = exitDigest, "get the file again from where the digest comes from, or correct the digest"
 	}

@@ -8,7 +8,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,13 +126,13 @@ func newApp(t *terminal) *cli.App {
 			return cli.ShowAppHelp(c)
 		},
 	}
-	oneLineUsage(app.Commands)
+	finish(app.Commands)
 	return app
 }
 
-// oneLineUsage makes bad flags of every command one line, not its whole help.
-// A group of commands refuses what it does not know.
-func oneLineUsage(list []*cli.Command) {
+// finish gives every command what all have in common: bad flags are one line, not its whole
+// help; a group refuses what it does not know; settings of files are taken in, and blamed.
+func finish(list []*cli.Command) {
 	for _, c := range list {
 		c.Description = flowing(c.Description)
 		if len(c.Subcommands) > 0 {
@@ -147,13 +146,16 @@ func oneLineUsage(list []*cli.Command) {
 		c.OnUsageError = func(c *cli.Context, err error, _ bool) error { return usageOf(c.Command, badValue(c.Command, err)) }
 		if act := c.Action; len(c.Subcommands) == 0 {
 			c.Action = func(c *cli.Context) error {
-				if err := cmp.Or(wellFormed(c), configure(c)); err != nil {
+				if err := wellFormed(c); err != nil {
 					return named(c.Command, err)
+				}
+				if err := configure(c); err != nil && !c.Command.Hidden && c.Command.Name != "doctor" { // which tells it itself
+					return err
 				}
 				return named(c.Command, blame(c, act(c)))
 			}
 		}
-		oneLineUsage(c.Subcommands)
+		finish(c.Subcommands)
 	}
 }
 

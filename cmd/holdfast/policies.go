@@ -39,7 +39,7 @@ type policyPlaces struct {
 
 // placesOf are the places that count for a command on a workspace, "" for none.
 func placesOf(c *cli.Context, workspace string) policyPlaces {
-	return policyPlaces{system: systemPolicies, user: filepath.Join(configDir(), "policy.yaml"), given: c.StringSlice("policy"), workspace: workspace}
+	return policyPlaces{system: systemPolicies, user: inConfigDir("policy.yaml"), given: c.StringSlice("policy"), workspace: workspace}
 }
 
 // configDir is where a user keeps settings, by the XDG base directory rules.
@@ -52,6 +52,15 @@ func configDir() string {
 		return ""
 	}
 	return filepath.Join(home, ".config", "holdfast")
+}
+
+// inConfigDir is a file among the user's settings, "" where there is no place for them.
+func inConfigDir(name string) string {
+	dir := configDir()
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
 }
 
 // sources reads every policy file. What is there and cannot be read is an error: a rule
@@ -243,11 +252,11 @@ func (w *workplace) before(path string) (string, bool) {
 	return string(b), err == nil
 }
 
-// reviewModes are the values of --review.
+// reviewModes are the values of --review, the usual one first.
 var reviewModes = []string{"reason", "logits", "masked"}
 
 func reviewFlag() cli.Flag {
-	return &cli.StringFlag{Name: "review", Value: "reason", EnvVars: []string{"HOLDFAST_REVIEW"},
+	return &cli.StringFlag{Name: "review", Value: reviewModes[0], EnvVars: []string{"HOLDFAST_REVIEW"},
 		Usage: "how the model reviews calls, as `MODE`: reason (a sentence, then the label), logits (the label alone), " +
 			"masked (reason, and effects after untrusted text once more with the task hidden)"}
 }

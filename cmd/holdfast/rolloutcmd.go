@@ -70,7 +70,7 @@ func rollout(c *cli.Context, t *terminal) error {
 	defer m.engine.Close()
 
 	o.Of = []string{m.used.GGUF, fmt.Sprintf("temp %g, %+v, rules %x", c.Float64("temp"), limits, rules.Digest())}
-	if mode := c.String("review"); c.IsSet("review") {
+	if mode := c.String("review"); mode != "" && mode != reviewModes[0] {
 		o.Of = append(o.Of, "review "+mode)
 	}
 	plan, err := eval.PlanRollout(list, o)

@@ -36,7 +36,7 @@ func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "as JSON li
 
 func modelFlag() cli.Flag {
 	return &cli.StringFlag{Name: "model", Aliases: []string{"m"}, EnvVars: []string{"HOLDFAST_MODEL"},
-		Usage: "`MODEL`: a GGUF file, a name in the store, ollama:NAME (pulled by Ollama), ollama://NAME[@HOST] or openai://NAME[@HOST] (on a server); the embedded reference model if not given"}
+		Usage: "`MODEL`: a GGUF file, a name in the store, ollama:NAME (pulled by Ollama), ollama://NAME[@HOST] or openai://NAME[@HOST] (on a server), or reference, the embedded one, which it is if not given"}
 }
 
 func dirFlag() cli.Flag {

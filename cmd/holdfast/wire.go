@@ -237,25 +237,26 @@ func apart(workspace, records string) error {
 }
 
 // apartFromOwn refuses a workspace that holds the data directory, wherever the ledger is, or
-// the user's settings: tools could change what was accepted, calibrated or imported, or what
-// the next runs may do. Where there is no such directory yet, it is what it would be made in
-// that counts.
+// files of settings: tools could change what was accepted, calibrated or imported, or what
+// the next runs may do. Links are followed. Where there is no such thing yet, it is what it
+// would be made in that counts.
 func apartFromOwn(workspace string) error {
-	for _, own := range []struct{ at, what, set string }{{dataDir(), "data directory", "XDG_DATA_HOME"}, {configDir(), "settings", "XDG_CONFIG_HOME"}} {
-		if own.at == "" {
-			continue
-		}
-		at := own.at
+	type own struct{ what, at, hint string }
+	list := []own{{"data directory", dataDir(), "choose a narrower folder with -C DIR, or set XDG_DATA_HOME elsewhere"}}
+	for _, file := range configFiles() {
+		list = append(list, own{"settings", file, "choose a narrower folder with -C DIR, or keep settings elsewhere"})
+	}
+	for _, o := range list {
+		at := o.at
 		for _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) && at != filepath.Dir(at); _, err = os.Stat(at) {
 			at = filepath.Dir(at)
 		}
 		in, err := within(at, workspace)
 		if err != nil {
-			return &failure{exitUsage, fmt.Errorf("compare workspace and %s: %w", own.what, err), ""}
+			return &failure{exitUsage, fmt.Errorf("compare workspace and %s: %w", o.what, err), ""}
 		}
 		if in {
-			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the %s %s, which tools must not see", workspace, own.what, own.at),
-				"choose a narrower folder with -C DIR, or set " + own.set + " elsewhere"}
+			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the %s %s, which tools must not see", workspace, o.what, o.at), o.hint}
 		}
 	}
 	return nil
