@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <stdexcept>
 #include <vector>
@@ -122,20 +123,26 @@ int hf_tokenize(const struct llama_vocab * vocab, const char * text, size_t size
         if (size > size_t(std::numeric_limits<int32_t>::max())) {
             throw std::length_error("text too long to tokenize");
         }
-        int32_t       cap  = int32_t(std::min(size + 8, size_t(std::numeric_limits<int32_t>::max())));
-        llama_token * ids  = static_cast<llama_token *>(std::malloc(sizeof(llama_token) * size_t(cap)));
-        int32_t       have = llama_tokenize(vocab, text, int32_t(size), ids, cap, add_special != 0, parse_special != 0);
+        // In a vector until it is whole: what throws on the way leaves nothing behind.
+        std::vector<llama_token> ids(std::min(size + 8, size_t(std::numeric_limits<int32_t>::max())));
+        auto tokenize = [&] {
+            return llama_tokenize(vocab, text, int32_t(size), ids.data(), int32_t(ids.size()), add_special != 0, parse_special != 0);
+        };
+        int32_t have = tokenize();
         if (have < 0 && have != std::numeric_limits<int32_t>::min()) {
-            cap  = -have;
-            ids  = static_cast<llama_token *>(std::realloc(ids, sizeof(llama_token) * size_t(cap)));
-            have = llama_tokenize(vocab, text, int32_t(size), ids, cap, add_special != 0, parse_special != 0);
+            ids.resize(size_t(-have));
+            have = tokenize();
         }
         if (have < 0) {
-            std::free(ids);
             throw std::length_error("text too long to tokenize");
         }
-        *out = ids;
-        *n   = size_t(have);
+        const size_t bytes = sizeof(llama_token) * size_t(std::max(have, 1));
+        *out               = static_cast<llama_token *>(std::malloc(bytes));
+        if (*out == nullptr) {
+            throw std::bad_alloc();
+        }
+        std::memcpy(*out, ids.data(), sizeof(llama_token) * size_t(have));
+        *n = size_t(have);
     });
 }
 
