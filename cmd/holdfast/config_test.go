@@ -47,6 +47,10 @@ func inConfig(t *testing.T, text, command string, args []string, do func(*cli.Co
 func TestConfigOfRunsThatGoOn(t *testing.T) {
 	const now = "model: /m/new.gguf\nseed: 7\nallow-host: [new.example:1]\nask: never\nmax-steps: 5\nledger: /l/l.db\n"
 	began := settings{"model": {"/m/old.gguf"}, "dir": {"/"}}
+	for variable, value := range map[string]string{"MODEL": "/m/other.gguf", "ASK": "always", "THREADS": "3", "TEMP": "0.7", "SEED": "8",
+		"TOOLS": "/t/x.yaml", "ALLOW_PRIVATE": "other.example:1", "DIR": "/usr", "GUARD": "/m/g.gguf"} {
+		t.Setenv("HOLDFAST_"+variable, value)
+	}
 	for _, command := range []string{"resume", "fork"} {
 		_, err := inConfig(t, now, command, []string{"--temp", "0.5", "abc"}, func(c *cli.Context, _ *terminal) error {
 			if err := restore(c, agent.JSON(began)); err != nil {
@@ -64,6 +68,9 @@ func TestConfigOfRunsThatGoOn(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+	}
+	for _, variable := range []string{"MODEL", "ASK", "THREADS", "TEMP", "SEED", "TOOLS", "ALLOW_PRIVATE", "DIR", "GUARD"} {
+		os.Unsetenv("HOLDFAST_" + variable)
 	}
 	_, err := inConfig(t, now, "run", []string{"--allow-host", "mine.example:2", "x"}, func(c *cli.Context, _ *terminal) error {
 		got := settingsOf(c)
@@ -194,6 +201,7 @@ func TestOfflineAlwaysCounts(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	t.Setenv("HOLDFAST_OFFLINE", "false")
 	_, err := inConfig(t, "offline: false\n", "resume", []string{"abc"}, func(c *cli.Context, _ *terminal) error {
 		if err := restore(c, agent.JSON(settings{"offline": {"true"}})); err != nil || !c.Bool("offline") {
 			t.Errorf("a file took back that a run is offline (%v)", err)

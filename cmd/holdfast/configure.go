@@ -29,8 +29,7 @@ func fromFile(c *cli.Context, name string) (s configured, used bool) {
 }
 
 // configure sets the flags of a command that neither its command line nor a variable sets to
-// what files say. How a run goes on is told by its record, not by a file that may say
-// something else by now; but offline is offline.
+// what files say.
 func configure(c *cli.Context) error {
 	takes := settable(c.Command.Flags)
 	if len(takes) == 0 {
@@ -43,7 +42,7 @@ func configure(c *cli.Context) error {
 	used := map[string]configured{}
 	for name, s := range held {
 		f := takes[name]
-		if f == nil || onRecord(c.Command, name) && (name != "offline" || s.values[0] != "true") {
+		if f == nil {
 			continue
 		}
 		if b, ok := f.(*cli.BoolFlag); ok && !spoken(f) {
@@ -91,12 +90,6 @@ func variableOf(f cli.Flag) (variable string, values []string) {
 		}
 	}
 	return "", nil
-}
-
-// onRecord reports whether a command goes on with a run whose record tells the setting. Its
-// limits count again where it begins a new run.
-func onRecord(c *cli.Command, name string) bool {
-	return (c.Name == "resume" || c.Name == "fork") && (keptWithRun(name) || name == "seed")
 }
 
 // blame adds to what went wrong the file of settings that a flag in it has its value from.

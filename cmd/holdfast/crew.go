@@ -208,6 +208,31 @@ var notKept = map[string]bool{
 	"secret": true, // no record says which file is read as one
 }
 
+// onRecord are flags of a command that goes on with a run: how that goes is told by its
+// record, not by the variables and files of another day. But offline is offline.
+func onRecord(flags []cli.Flag) []cli.Flag {
+	for _, f := range flags {
+		if name := f.Names()[0]; name == "offline" || name != "seed" && !keptWithRun(name) {
+			continue
+		}
+		switch f := f.(type) {
+		case listFlag:
+			f.EnvVars = nil
+		case *cli.StringFlag:
+			f.EnvVars = nil
+		case *cli.IntFlag:
+			f.EnvVars = nil
+		case *cli.Uint64Flag:
+			f.EnvVars = nil
+		case *cli.Float64Flag:
+			f.EnvVars = nil
+		case *cli.BoolFlag:
+			f.EnvVars = nil
+		}
+	}
+	return flags
+}
+
 // programsKey keeps, among the settings, what the user's own tools run: the declarations
 // that a model is shown do not say it.
 const programsKey = "tools.digests"
@@ -311,10 +336,13 @@ func restore(c *cli.Context, kept *agent.Blob) error {
 	}
 	for _, f := range c.Command.Flags {
 		name := f.Names()[0]
-		if !keptWithRun(name) || c.IsSet(name) {
+		if !keptWithRun(name) || given(c, name) || c.IsSet(name) && name != "offline" {
 			continue
 		}
 		for _, v := range s[name] {
+			if name == "offline" && v != "true" { // nothing takes that back but the command line
+				continue
+			}
 			if err := c.Set(name, v); err != nil {
 				return fmt.Errorf("restore --%s: %w", name, err)
 			}

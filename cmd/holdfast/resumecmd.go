@@ -20,13 +20,13 @@ func resumeCommand(t *terminal) *cli.Command {
 		Usage:     "go on with a run that was suspended, interrupted or cut off",
 		ArgsUsage: "[RUN]",
 		Description: "RUN is a run's identifier or a unique prefix of it. The settings are those it was started with;\n" +
-			"flags change them. What is on record is not done again: a call that was cut off is told to the\n" +
+			"flags change them, variables and files of settings do not. What is on record is not done again: a call that was cut off is told to the\n" +
 			"model as of unknown outcome. An open question is put on the terminal; answered before with\n" +
 			"`holdfast approvals answer`, the run goes on without one. A run that ended short, at a limit or by an\n" +
 			"error, goes on as a new run that begins with copies of what was said.\n\n" +
 			"Examples:\n  holdfast resume --last\n  holdfast resume 0192f3",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
-		Flags: append(append(engineFlags(), loopFlags()...), showFlags(
+		Flags: append(onRecord(append(engineFlags(), loopFlags()...)), showFlags(
 			&cli.BoolFlag{Name: "last", Usage: "the newest run that can go on"})...),
 		Action: func(c *cli.Context) error { return resumeRun(c, t) },
 	}
@@ -42,7 +42,7 @@ func forkCommand(t *terminal) *cli.Command {
 			"Without STEP it begins where the other left off.\n\n" +
 			"Examples:\n  holdfast fork 0192f3@2\n  holdfast fork --temp 0.7 --seed 2 --at 2 0192f3",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitInterrupted),
-		Flags: append(append(engineFlags(), loopFlags()...), showFlags(
+		Flags: append(onRecord(append(engineFlags(), loopFlags()...)), showFlags(
 			&cli.IntFlag{Name: "at", Usage: "the `STEP` that is taken anew"})...),
 		Action: func(c *cli.Context) error { return forkRun(c, t) },
 	}
