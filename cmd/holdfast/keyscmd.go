@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -32,7 +31,7 @@ func checkSigning(c *cli.Context, t *terminal) error {
 		if err := goesWith(c, "sign-key", "anchor"); err != nil {
 			return err
 		}
-		t.note(cmp.Or(unasked(c, "anchor", "HOLDFAST_ANCHOR"), "--anchor") + " is not used: without a key nothing is signed; name one with --sign-key or HOLDFAST_SIGN_KEY")
+		t.note(unasked(c, "anchor", "HOLDFAST_ANCHOR") + " is not used: without a key nothing is signed; name one with --sign-key or HOLDFAST_SIGN_KEY")
 		return nil
 	case file == "":
 		return nil

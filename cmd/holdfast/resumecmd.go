@@ -20,8 +20,8 @@ func resumeCommand(t *terminal) *cli.Command {
 		Usage:     "go on with a run that was suspended, interrupted or cut off",
 		ArgsUsage: "[RUN]",
 		Description: "RUN is a run's identifier or a unique prefix of it. The settings are those it was started with;\n" +
-			"flags change them, variables and files of settings do not. What is on record is not done again: a call that was cut off is told to the\n" +
-			"model as of unknown outcome. An open question is put on the terminal; answered before with\n" +
+			"flags change them, variables and files of settings do not. What is on record is not done again:\n" +
+			"a call that was cut off is told to the model as of unknown outcome. An open question is put on the terminal; answered before with\n" +
 			"`holdfast approvals answer`, the run goes on without one. A run that ended short, at a limit or by an\n" +
 			"error, goes on as a new run that begins with copies of what was said.\n\n" +
 			"Examples:\n  holdfast resume --last\n  holdfast resume 0192f3",
