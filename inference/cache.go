@@ -93,8 +93,8 @@ func (s *sequence) matchTo(w *vocabulary, p stream, turnAt func(r *run, offset i
 	return m
 }
 
-// sameRun returns the offset after the run if p repeats it symbol for symbol and then goes on as a new token would,
-// else -1.
+// sameRun returns the offset after the run if p repeats it symbol for symbol, else -1. What p goes on with is not
+// looked at.
 func (s *sequence) sameRun(w *vocabulary, r *run, p stream, offset int) int {
 	buf := make([]symbol, 0, 64)
 	for _, id := range s.ids[r.from:r.to] {

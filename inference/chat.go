@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/inference/internal/llama"
@@ -41,10 +40,9 @@ func (e *Engine) openChat() error {
 	return nil
 }
 
-// kwargs freezes what a template may print of the clock.
+// kwargs freezes the dates that templates print. One that calls strftime_now reads the clock itself.
 func (e *Engine) kwargs() map[string]string {
-	quote := func(layout string) string { return strconv.Quote(e.opt.Now.Format(layout)) }
-	return map[string]string{"date_string": quote("02 Jan 2006"), "datetime": quote("Jan 02 2006")}
+	return map[string]string{"date_string": e.opt.Now.Format("02 Jan 2006"), "datetime": e.opt.Now.Format("Jan 02 2006")}
 }
 
 // rendered is a conversation as text, with what constrains and reads the answer.

@@ -44,18 +44,16 @@ func (g *generation) sample(ctx context.Context, logits []float32) error {
 	var text strings.Builder
 	for {
 		ended, err := g.step(c, draw, labels, logits, &text)
-		if err != nil || ended {
-			if err == nil {
-				g.finish(start, text.String(), labels)
-			}
-			return err
+		if err == nil && !ended {
+			logits, err = g.s.evaluate(ctx, g.seq)
 		}
-		if logits, err = g.s.evaluate(ctx, g.seq); err != nil {
-			g.turn.Text = text.String()
-			if ctx.Err() != nil {
-				g.turn.Tokens.Finish = agent.FinishAbort
-			}
+		switch {
+		case err != nil: // what there is so far is no turn
+			g.turn.Text, g.turn.Tokens.Finish = text.String(), agent.FinishAbort
 			return err
+		case ended:
+			g.finish(start, text.String(), labels)
+			return nil
 		}
 	}
 }

@@ -24,7 +24,7 @@ type Options struct {
 	KVType     KVType
 	Sampling   Sampling
 	NoThinking bool      // ask the template not to open a reasoning block
-	Now        time.Time // the date a template may print, frozen for the engine's life; zero means the time of opening
+	Now        time.Time // date_string and datetime of templates, frozen for the engine's life; zero means the time of opening
 
 	// Template replaces the model's own chat template. Empty keeps it.
 	Template string

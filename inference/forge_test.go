@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast-run/holdfast/inference"
 	"github.com/holdfast-run/holdfast/inference/ggufgen"
@@ -126,6 +127,18 @@ func TestShoutingTemplateBreaksSpellings(t *testing.T) {
 	}
 	if text := spell(e, ids); !strings.Contains(text, "A < |IM_START|> B") {
 		t.Errorf("the spelling was not broken visibly:\n%s", text)
+	}
+}
+
+func TestTemplateReadsTheDate(t *testing.T) {
+	const dated = `{{- 'Today is ' + date_string + '.\n' }}{%- for m in messages %}{{- m.content }}{%- endfor %}`
+	e := open(t, ggufgen.Spec{Template: dated}, inference.Options{Now: time.Date(2026, 3, 9, 0, 0, 0, 0, time.UTC)})
+	ids, err := inference.Tokens(e, agent.Request{Purpose: agent.PurposeAgent, Messages: []agent.Message{user("Hello")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := spell(e, ids); text != "Today is 09 Mar 2026.\nHello" {
+		t.Errorf("rendered %q", text)
 	}
 }
 

@@ -66,7 +66,7 @@ func (g *generation) messageOf(r *run) int {
 	return -1
 }
 
-// holds reports whether a print has everything of the message: templates drop reasoning from the history, and such a
+// holds reports whether a print has the thought, the text and the tools of a message: templates drop reasoning from the history, and such a
 // print must not be taken for the whole turn.
 func holds(print string, m agent.Message) bool {
 	print = whole(print)

@@ -93,9 +93,10 @@ func (s *sampler) greedy(logits []float32, st llama.Stats, g allower) (choice, e
 	if g == nil {
 		return choice{id: st.Argmax}, nil
 	}
-	for floor, last := st.Max, false; ; floor -= 6 {
-		if st.Max-floor > 24 {
-			floor, last = float32(math.Inf(-1)), true
+	for round := range greedyRounds {
+		floor := st.Max - 6*float32(round)
+		if round == greedyRounds-1 {
+			floor = float32(math.Inf(-1))
 		}
 		s.ids = llama.LogitsAbove(s.ids, logits, floor)
 		if err := s.mask(g); err != nil {
@@ -110,11 +111,12 @@ func (s *sampler) greedy(logits []float32, st llama.Stats, g allower) (choice, e
 		if best >= 0 {
 			return choice{id: best}, nil
 		}
-		if last {
-			return choice{}, errDeadEnd
-		}
 	}
+	return choice{}, errDeadEnd
 }
+
+// greedyRounds is how often a greedy choice asks the constraint at most; the last time about every token.
+const greedyRounds = 6
 
 var errDeadEnd = errors.New("the constraint allows no token")
 

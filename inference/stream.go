@@ -9,7 +9,7 @@ type symbol = int32
 
 const specialBase = 256
 
-// token is a token with the symbols it stands for.
+// symbols appends the symbols that a token stands for.
 func (w *vocabulary) symbols(dst []symbol, id llama.Token) []symbol {
 	if w.special[id] {
 		return append(dst, specialBase+id)

@@ -132,9 +132,13 @@ func (h *header) alignment(meta map[string]value) uint64 {
 }
 
 // tokenizer checks that the tokenizer has a score and a type for each token, if any.
+// llama.cpp makes as many nameless tokens as a file says that has none of its own.
 func (h *header) tokenizer(meta map[string]value) {
 	tokens, ok := meta[tokensKey]
 	if !ok {
+		if meta["tokenizer.ggml.model"].text == "no_vocab" {
+			h.fail("it has no vocabulary")
+		}
 		return
 	}
 	if !tokens.list || tokens.kind != typeString {

@@ -76,6 +76,11 @@ var hostile = []struct {
 	{"TokenTwice", "repeats", func(f *file) { f.start(3, 0, 1); f.tokens("a", "b", "a") }},
 	{"EmptyTokenTwice", "repeats", func(f *file) { f.start(3, 0, 1); f.tokens("", "[EMPTY_0]") }},
 	{"FewScores", "[1 f32]", func(f *file) { f.start(3, 0, 2); f.tokens("a", "b"); f.scores(1) }},
+	{"NoVocabulary", "no vocabulary", func(f *file) {
+		f.start(3, 0, 2)
+		f.keyText("tokenizer.ggml.model", "no_vocab")
+		f.keyU32("llama.vocab_size", 1<<32-1)
+	}},
 	{"NumberTokens", "no array of strings", func(f *file) { f.start(3, 0, 1); f.keyU32("tokenizer.ggml.tokens", 1) }},
 	{"ManyDimensions", "has 5 dimensions", func(f *file) { f.start(3, 1, 0); f.tensor("w", 0, 0, 1, 1, 1, 1, 1) }},
 	{"NoDimensions", "has 0 dimensions", func(f *file) { f.start(3, 1, 0); f.tensor("w", 0, 0) }},

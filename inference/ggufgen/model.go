@@ -18,6 +18,7 @@ type Spec struct {
 	Kind     Kind   // format of the matrices; 0 is F32. Quantized formats need widths that their blocks divide
 	Seed     uint64
 	Template string // chat template; empty means Template, "-" means none
+	Pre      string // pre-tokenizer of byte-level BPE; empty means what models of Arch have
 	AddBOS   bool
 
 	SentencePiece bool // a vocabulary in the manner of SentencePiece instead of byte-level BPE
@@ -86,6 +87,9 @@ func New(s Spec) *File {
 		v = buildSentencePiece(s.Vocab)
 	}
 	pre := map[string]string{"llama": "llama-bpe", "qwen2": "qwen2"}[s.Arch]
+	if s.Pre != "" {
+		pre = s.Pre
+	}
 	if pre == "" {
 		panic("internal error: no architecture " + s.Arch)
 	}

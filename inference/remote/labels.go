@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"math"
 	"slices"
 	"strings"
@@ -33,23 +34,30 @@ func labelProbs(tokens []scored, output, prefix string, labels []string) []float
 	if len(tokens) == 0 || prefix == "" || worst < 0 || !strings.HasPrefix(strings.TrimSpace(all.String()), strings.TrimSpace(output)) {
 		return nil
 	}
-	prefix = squeeze(prefix)
-	seen := ""
+	var start []byte // of the output, without white space
+	for i := range len(prefix) {
+		if !space(prefix[i]) {
+			start = append(start, prefix[i])
+		}
+	}
+	seen := make([]byte, 0, len(output))
 	for _, t := range tokens {
 		for i := range len(t.piece) {
-			if strings.HasSuffix(seen, prefix) {
+			if bytes.HasSuffix(seen, start) {
 				return t.read(t.piece[:i], labels, worst)
 			}
-			seen += squeeze(t.piece[i : i+1])
+			if !space(t.piece[i]) {
+				seen = append(seen, t.piece[i])
+			}
+		}
+		if len(seen) > len(output) { // a server may list more, and as much as it likes
+			return nil
 		}
 	}
 	return nil
 }
 
-// squeeze drops white space.
-func squeeze(s string) string {
-	return strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(s)
-}
+func space(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // read sums, for each label, the probability of every listed token that continues lead
 // with a beginning of the label or with the whole label and more.

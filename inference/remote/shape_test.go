@@ -85,6 +85,10 @@ func TestLabelProbs(t *testing.T) {
 	if got := labelProbs(spanning, out, `"label": "`, labels); len(got) != 3 || got[0] < .49 || got[0] > .51 || got[1] < .49 {
 		t.Errorf("a token across the border gives %v", got)
 	}
+	beyond := append([]scored{{piece: `{"label":"benign"}`}}, tokens(alt("ben", 0.0))...)
+	if got := labelProbs(beyond, `{"label":"benign"}`, `"reason"`, labels); got != nil {
+		t.Errorf("tokens behind the output give %v", got)
+	}
 }
 
 func TestShield(t *testing.T) {

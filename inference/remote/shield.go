@@ -70,7 +70,7 @@ func (h *shield) cover(s string) string {
 			return s
 		}
 	}
-	return strings.NewReplacer("<", "(", ">", ")", "[", "(", "]", ")").Replace(s) // made to resist: no mark survives
+	return strings.NewReplacer("<", "(", ">", ")", "[", "(", "]", ")").Replace(s) // made to resist: no mark in brackets survives
 }
 
 // maxRounds is more than overlapping spellings need.

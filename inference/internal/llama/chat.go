@@ -137,12 +137,18 @@ type ChatAnswer struct {
 // given; bos and eos are then the spellings the template may print. Wraps common_chat_templates_init.
 func NewChat(m *Model, template, bos, eos string, b Budget) (*Chat, error) {
 	start()
-	source := template
-	if source == "" && m != nil {
-		source, _ = m.Meta("tokenizer.chat_template")
+	sources := []string{template}
+	if template == "" && m != nil { // both are compiled
+		sources = nil
+		for _, key := range []string{"tokenizer.chat_template", "tokenizer.chat_template.tool_use"} {
+			source, _ := m.Meta(key)
+			sources = append(sources, source)
+		}
 	}
-	if len(source) > MaxTemplate {
-		return nil, fmt.Errorf("compile chat template: %d bytes, at most %d are read", len(source), MaxTemplate)
+	for _, s := range sources {
+		if len(s) > MaxTemplate {
+			return nil, fmt.Errorf("compile chat template: %d bytes, at most %d are read", len(s), MaxTemplate)
+		}
 	}
 	for _, s := range []string{template, bos, eos} {
 		if strings.IndexByte(s, 0) >= 0 {

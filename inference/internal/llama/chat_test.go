@@ -126,6 +126,20 @@ func TestHermesCall(t *testing.T) {
 	}
 }
 
+// TestHostileToolTemplate hides a template in the place of the one for tools.
+func TestHostileToolTemplate(t *testing.T) {
+	f := ggufgen.New(ggufgen.Spec{})
+	f.Set("tokenizer.chat_template.tool_use", "{{ "+strings.Repeat("[", 1<<20))
+	m, err := llama.LoadModelBytes(t.Context(), f.Bytes(), llama.ModelParams{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if _, err := llama.NewChat(m, "", "", "", budget); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestHostileTemplatesEnd(t *testing.T) {
 	small := llama.Budget{Time: 2 * time.Second, Memory: 64 << 20}
 	for name, src := range map[string]string{

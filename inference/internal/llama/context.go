@@ -161,19 +161,23 @@ func (x *Context) Decode(ctx context.Context, in []Input) error {
 	}
 	x.fill(in)
 	C.hf_flag_set(x.abort, 0)
-	stop := context.AfterFunc(ctx, func() { C.hf_flag_set(x.abort, 1) })
+	set := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { defer close(set); C.hf_flag_set(x.abort, 1) })
 	var msg C.hf_text
 	rc := C.hf_decode(x.c, &x.batch, &msg)
-	if !stop() && ctx.Err() != nil && rc == 0 {
-		return nil // finished before the abort was seen: the result is whole
+	if !stop() {
+		<-set // the flag is the next call's then, or freed
 	}
 	switch rc {
 	case 0:
-		return nil
+		return nil // whole, also where ctx ended before the abort was seen
 	case 1:
 		return fmt.Errorf("decode: %w", ErrNoSlot)
 	case 2:
-		return context.Cause(ctx)
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		return errors.New("decode: it was aborted and nothing asked for that")
 	case -100:
 		return fmt.Errorf("decode: %w", failure(&msg))
 	}

@@ -16,9 +16,11 @@ import (
 // Grammar is the state of a GBNF grammar while text is generated. It is used by one goroutine at a time and must be
 // closed before its model.
 type Grammar struct {
-	mu sync.Mutex
-	m  *Model
-	c  *C.struct_llama_sampler
+	mu   sync.Mutex
+	m    *Model
+	c    *C.struct_llama_sampler
+	lazy bool
+	size int // bytes accepted
 }
 
 // NewGrammar starts a grammar that holds from the first token. Wraps llama_sampler_init_grammar.
@@ -55,7 +57,7 @@ func newGrammar(v *Vocab, gbnf string, lazy bool, patterns []string, tokens []To
 		return nil, fmt.Errorf("start grammar: %w", failure(&msg))
 	}
 	live.Add(1)
-	return &Grammar{m: v.m, c: c}, nil
+	return &Grammar{m: v.m, c: c, lazy: lazy}, nil
 }
 
 // Clone copies the state. Wraps llama_sampler_clone.
@@ -66,7 +68,7 @@ func (g *Grammar) Clone() (*Grammar, error) {
 		return nil, fmt.Errorf("clone grammar: %w", failure(&msg))
 	}
 	live.Add(1)
-	return &Grammar{m: g.m, c: c}, nil
+	return &Grammar{m: g.m, c: c, lazy: g.lazy, size: g.size}, nil
 }
 
 // Accept moves the state past a token. It fails when the grammar does not allow the token; the state is then lost.
@@ -83,8 +85,17 @@ func (g *Grammar) Accept(t Token) error {
 		}
 		return fmt.Errorf("accept token %d: the grammar does not allow an end here", t)
 	}
+	waiting := 0
+	if g.lazy {
+		piece, err := g.m.Vocab().Piece(t, true)
+		if err != nil {
+			return fmt.Errorf("accept token %d: %w", t, err)
+		}
+		g.size += len(piece)
+		waiting = g.size
+	}
 	var msg C.hf_text
-	if C.hf_sampler_accept(g.c, C.llama_token(t), &msg) != 0 {
+	if C.hf_sampler_accept(g.c, C.llama_token(t), C.size_t(waiting), &msg) != 0 {
 		return fmt.Errorf("accept token %d: %w", t, failure(&msg))
 	}
 	return nil

@@ -79,6 +79,26 @@ func TestGrammar(t *testing.T) {
 			t.Error("not constrained after the trigger")
 		}
 	})
+	t.Run("LazyWaitsThroughLongText", func(t *testing.T) {
+		g, err := llama.NewLazyGrammar(v, `root ::= "bb" [0-9]`, []string{"bb"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		for i := range 5000 {
+			if err := g.Accept(a); err != nil {
+				t.Fatalf("token %d: %v", i, err)
+			}
+		}
+		for range 2 {
+			if err := g.Accept(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if allows(t, g, a) || !allows(t, g, one(t, v, "7")) {
+			t.Error("not constrained after the trigger")
+		}
+	})
 	t.Run("RefusedTokenIsAnError", func(t *testing.T) {
 		g, err := llama.NewGrammar(v, `root ::= "a"`)
 		if err != nil {

@@ -97,24 +97,50 @@ void * run(void * arg) {
     return nullptr;
 }
 
+// What a long text may take of a stack, and what any thread has.
+constexpr size_t stack_per_byte = 1024;
+constexpr size_t ordinary       = 4096; // bytes of text
+
+void * run_guarded(void * arg) {
+    job * j = static_cast<job *>(arg);
+    j->rc   = hf::guarded(j->err, *j->f);
+    return nullptr;
+}
+
+int on_thread(size_t stack, void * (*start)(void *), job & j) {
+    pthread_attr_t attr;
+    pthread_t      thread;
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, stack);
+    const int rc = pthread_create(&thread, &attr, start, &j);
+    pthread_attr_destroy(&attr);
+    if (rc != 0) {
+        hf::set_text(j.err, std::string("create thread: ") + std::strerror(rc));
+        return 1;
+    }
+    pthread_join(thread, nullptr);
+    return j.rc;
+}
+
 }  // namespace
 
 namespace hf {
 
 int bounded(hf_budget budget, hf_text * err, const std::function<void()> & f) {
-    job            j = { &f, budget, err, 1 };
-    pthread_attr_t attr;
-    pthread_t      thread;
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, stack_size);
-    const int rc = pthread_create(&thread, &attr, run, &j);
-    pthread_attr_destroy(&attr);
-    if (rc != 0) {
-        set_text(err, std::string("create thread: ") + std::strerror(rc));
+    job j = { &f, budget, err, 1 };
+    return on_thread(stack_size, run, j);
+}
+
+int deep(size_t size, hf_text * err, const std::function<void()> & f) {
+    if (size <= ordinary) {
+        return guarded(err, f);
+    }
+    if (size > deepest) {
+        set_text(err, std::to_string(size) + " bytes of text are too long: at most " + std::to_string(deepest));
         return 1;
     }
-    pthread_join(thread, nullptr);
-    return j.rc;
+    job j = { &f, {}, err, 1 };
+    return on_thread((size_t(64) << 20) + size * stack_per_byte, run_guarded, j);
 }
 
 }  // namespace hf

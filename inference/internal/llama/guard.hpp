@@ -41,4 +41,10 @@ template <typename F> int guarded(hf_text * err, F f) {
 // and model output are untrusted: a template can loop, recurse or double a string without end.
 int bounded(hf_budget budget, hf_text * err, const std::function<void()> & f);
 
+// Like guarded, for what looks at `size` bytes of text with std::regex, which recurses once for each character it
+// goes on over (320 to 610 bytes of stack, by pattern): a long text gets a thread with a stack to match. Texts of
+// more than deepest bytes are refused.
+constexpr size_t deepest = size_t(8) << 20;
+int deep(size_t size, hf_text * err, const std::function<void()> & f);
+
 }  // namespace hf

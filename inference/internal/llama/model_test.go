@@ -113,6 +113,34 @@ func TestVocab(t *testing.T) {
 	}
 }
 
+// TestLongTextIsTokenised cuts words longer than what a thread's stack holds where the
+// pre-tokenizer recurses for each character.
+func TestLongTextIsTokenised(t *testing.T) {
+	for _, pre := range []string{"deepseek-coder", "gpt-4o", "qwen2"} {
+		v := loadModel(t, ggufgen.Spec{Pre: pre}).Vocab()
+		for _, text := range []string{strings.Repeat("a", 200_000), strings.Repeat("é", 100_000), strings.Repeat("=", 200_000)} {
+			ids, err := v.Tokenize(text, false, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := 0
+			for _, id := range ids {
+				s, err := v.Piece(id, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n += len(s)
+			}
+			if n != len(text) {
+				t.Errorf("%s: %d bytes of %q are %d bytes of tokens", pre, len(text), text[:2], n)
+			}
+		}
+		if _, err := v.Tokenize(strings.Repeat("a", 9<<20), false, false); err == nil || !strings.Contains(err.Error(), "too long") {
+			t.Errorf("%s: 9 MiB of text: %v", pre, err)
+		}
+	}
+}
+
 // tolerance is how far logits may differ between batch shapes: the kernels sum in another order.
 const tolerance = 0.02
 

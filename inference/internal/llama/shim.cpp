@@ -119,12 +119,9 @@ int hf_tokenize(const struct llama_vocab * vocab, const char * text, size_t size
                 llama_token ** out, size_t * n, hf_text * err) {
     *out = nullptr;
     *n   = 0;
-    return guarded(err, [&] {
-        if (size > size_t(std::numeric_limits<int32_t>::max())) {
-            throw std::length_error("text too long to tokenize");
-        }
+    return hf::deep(size, err, [&] {
         // In a vector until it is whole: what throws on the way leaves nothing behind.
-        std::vector<llama_token> ids(std::min(size + 8, size_t(std::numeric_limits<int32_t>::max())));
+        std::vector<llama_token> ids(size + 8);
         auto tokenize = [&] {
             return llama_tokenize(vocab, text, int32_t(size), ids.data(), int32_t(ids.size()), add_special != 0, parse_special != 0);
         };
@@ -152,6 +149,9 @@ int hf_piece(const struct llama_vocab * vocab, llama_token token, int special, h
 
 int hf_vocab_dump(const struct llama_vocab * vocab, hf_text * out, uint32_t * ends, uint32_t * attrs, hf_text * err) {
     return guarded(err, [&] {
+        if (llama_vocab_type(vocab) == LLAMA_VOCAB_TYPE_NONE) {
+            throw std::runtime_error("the model has none"); // its tokens have neither text nor kind
+        }
         std::string all;
         const int32_t n = llama_vocab_n_tokens(vocab);
         for (int32_t i = 0; i < n; i++) {
@@ -186,8 +186,8 @@ struct llama_sampler * hf_sampler_clone(const struct llama_sampler * s, hf_text 
     return c;
 }
 
-int hf_sampler_accept(struct llama_sampler * s, llama_token token, hf_text * err) {
-    return guarded(err, [&] { llama_sampler_accept(s, token); });
+int hf_sampler_accept(struct llama_sampler * s, llama_token token, size_t waiting, hf_text * err) {
+    return hf::deep(waiting, err, [&] { llama_sampler_accept(s, token); });
 }
 
 int hf_sampler_allows(struct llama_sampler * s, const llama_token * ids, size_t n, uint8_t * allowed, hf_text * err) {

@@ -54,7 +54,7 @@ struct llama_context * hf_context_new(struct llama_model * model, const hf_conte
                                       ggml_threadpool_t * pool, hf_text * err);
 void hf_context_free(struct llama_context * ctx, ggml_threadpool_t pool);
 
-// Decodes n tokens of one sequence from position pos; outputs[i] asks for logits of token i.
+// llama_decode, or -100 and a message where it throws.
 int hf_decode(struct llama_context * ctx, struct llama_batch * batch, hf_text * err);
 
 int hf_tokenize(const struct llama_vocab * vocab, const char * text, size_t size, int add_special, int parse_special,
@@ -69,7 +69,8 @@ struct llama_sampler * hf_grammar_new(const struct llama_vocab * vocab, const ch
                                       const char ** patterns, size_t n_patterns, const llama_token * tokens,
                                       size_t n_tokens, hf_text * err);
 struct llama_sampler * hf_sampler_clone(const struct llama_sampler * s, hf_text * err);
-int hf_sampler_accept(struct llama_sampler * s, llama_token token, hf_text * err);
+// waiting: bytes of text in which a lazy grammar has looked for its trigger so far, 0 for any other.
+int hf_sampler_accept(struct llama_sampler * s, llama_token token, size_t waiting, hf_text * err);
 // Sets allowed[i] to whether ids[i] may come next.
 int hf_sampler_allows(struct llama_sampler * s, const llama_token * ids, size_t n, uint8_t * allowed, hf_text * err);
 

@@ -44,7 +44,7 @@ func (v *Vocab) Len() int {
 
 // Tokenize turns text into tokens. With special, the spelling of a control token becomes that token; without, it is
 // plain text, except that user-defined tokens are always matched. With bos, the tokens that the model wants around
-// every text are added. Wraps llama_tokenize.
+// every text are added. A text of more than 8 MiB is refused. Wraps llama_tokenize.
 func (v *Vocab) Tokenize(text string, bos, special bool) ([]Token, error) {
 	defer runtime.KeepAlive(v.m)
 	if text == "" && !bos {
