@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
+	"github.com/holdfast-run/holdfast/runtime/loop"
 )
 
 func revokeCommand(t *terminal) *cli.Command {
@@ -39,7 +40,7 @@ func approvalsRevoke(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return ledgerFailure(err)
 	}
-	if !unusedApproval(events) {
+	if _, ok := loop.UnusedAnswer(events); !ok {
 		return &failure{exitUsage, fmt.Errorf("run %s has no approval that has not been acted on", s.ID), ""}
 	}
 	r, err := l.Recover(c.Context, s.ID)
@@ -51,7 +52,7 @@ func approvalsRevoke(c *cli.Context, t *terminal) error {
 	if events, err = l.ReadAll(c.Context, s.ID); err != nil {
 		return ledgerFailure(err)
 	}
-	if !unusedApproval(events) {
+	if _, ok := loop.UnusedAnswer(events); !ok {
 		return &failure{exitUsage, fmt.Errorf("run %s went on from its approval", s.ID), ""}
 	}
 	if _, err := r.Append(c.Context, revoked(events, account(), c.String("note"))); err != nil {
@@ -59,22 +60,6 @@ func approvalsRevoke(c *cli.Context, t *terminal) error {
 	}
 	t.printf("revoked; run %s is over\n", s.ID)
 	return nil
-}
-
-// unusedApproval reports whether the last that happened in a run that goes on is an answer
-// that allows.
-func unusedApproval(events []agent.Event) bool {
-	for i := len(events) - 1; i >= 0; i-- {
-		switch b := events[i].Body.(type) {
-		case *agent.Answered:
-			return b.Choice == agent.ChoiceOnce || b.Choice == agent.ChoiceEdit
-		case *agent.RunRecover, *agent.Failed: // say nothing of the answer before it
-		case *agent.Decided: // nothing has started from it
-		default:
-			return false
-		}
-	}
-	return false
 }
 
 // revoked is the end of a run whose approval was taken back.

@@ -125,7 +125,7 @@ type Taint uint8
 
 // The taints, worst first.
 const (
-	TaintMalicious Taint = iota // text labelled malicious was released into the context
+	TaintMalicious Taint = iota // text labelled malicious is in the context: no loop of ours lets it in
 	TaintUntrusted              // some tool response was read
 	TaintClean                  // only the operator and the user have spoken
 )

@@ -324,6 +324,33 @@ func TestMerge(t *testing.T) {
 			}
 		}
 	})
+	t.Run("NobodyElseContinuesOurRuns", func(t *testing.T) {
+		ours := started(t, all)
+		ours.Close()
+		db := rawDB(t, dir+"all")
+		_, err := db.Exec("VACUUM INTO ?", dir+"copy")
+		if err = errors.Join(err, db.Close(), os.Chmod(dir+"copy", 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := open(t, dir+"copy", ledger.Options{}).Recover(t.Context(), ours.ID()) // writes an event
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		if _, err := b.Merge(t.Context(), dir+"copy"); err != nil {
+			t.Fatal(err)
+		}
+		before, err := all.ReadAll(t.Context(), ours.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := all.Merge(t.Context(), dir+"b"); !errors.Is(err, ledger.ErrConflict) || !strings.Contains(fmt.Sprint(err), "recorded in this ledger") {
+			t.Errorf("%v", err)
+		}
+		if after, err := all.ReadAll(t.Context(), ours.ID()); err != nil || len(after) != len(before) {
+			t.Errorf("%d events, %v", len(after), err)
+		}
+	})
 	t.Run("AChangedShardIsRefused", func(t *testing.T) {
 		edit(t, dir+"b", "UPDATE event SET step = 9 WHERE seq = 2")
 		if _, err := all.Merge(t.Context(), dir+"b"); !errors.Is(err, ledger.ErrDamaged) {

@@ -22,10 +22,12 @@ var ErrConflict = errors.New("ledgers contradict each other")
 // heads and notes, so that they verify as they did there, and an import head that names
 // the tip of its chain. The other file must verify; it is not changed. What is here
 // already is left as it is; of two copies of a run the longer stands if it continues the
-// other, else nothing is copied and the error wraps ErrConflict. What was erased in
-// either is erased here.
+// other, else nothing is copied and the error wraps ErrConflict. So it does where the
+// other file holds something that it says was recorded here and that is not here: nobody
+// else continues a run of this ledger. What was erased in either is erased here.
 //
-// A merged run can be read, exported and forked here; it goes on where it was recorded.
+// A merged run can be read and exported here; it goes on, or is forked, where it was
+// recorded.
 func (l *Ledger) Merge(ctx context.Context, path string) (Merged, error) {
 	m, err := l.merge(ctx, path)
 	if err != nil {
@@ -155,12 +157,34 @@ func (c *copier) table(ctx context.Context, i int) error {
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
+		ours, err := c.ours(ctx, t.table, names, values)
+		if err != nil {
+			return err
+		}
+		if ours {
+			return fmt.Errorf("%w: %s %v says that it was recorded in this ledger, which does not hold it", ErrConflict, t.table, keyText(values[:t.n]))
+		}
 		if _, err := insert.ExecContext(ctx, values...); err != nil {
 			return err
 		}
 		c.counted(t.table)
 	}
 	return rows.Err()
+}
+
+// ours reports whether a row says that it was recorded in this ledger.
+func (c *copier) ours(ctx context.Context, table string, names []string, values []any) (bool, error) {
+	var origin []byte
+	switch table {
+	case "run", "head":
+		origin, _ = values[indexOf(names, "origin")].([]byte)
+	case "event": // its run is here by now
+		err := c.l.w.conn.QueryRowContext(ctx, "SELECT origin FROM run WHERE run = ?", values[0]).Scan(&origin)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return false, err
+		}
+	}
+	return bytes.Equal(origin, c.l.meta.ledger), nil
 }
 
 func (c *copier) counted(table string) {

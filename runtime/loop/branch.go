@@ -99,24 +99,20 @@ func aboutPrompt(e agent.Event) bool {
 	return ok && b.About == "prompt"
 }
 
-// unanswered tells the model that the last calls without a response did not run, or
-// that nothing of their response may be seen.
+// unanswered tells the model that calls of its last turn without a response, and what a
+// person made of them, did not run, or that nothing of their response may be seen.
 func (r *run) unanswered() {
-	last := -1
-	for i, m := range r.conv.Messages {
-		if m.Role == agent.Assistant {
-			last = i
-		}
-	}
-	if last < 0 {
-		return
-	}
+	var calls []agent.ToolCall
 	answered := map[string]bool{}
-	for _, m := range r.conv.Messages[last+1:] {
+	for _, m := range r.conv.Messages {
+		if m.Role == agent.Assistant && m.Origin.Source != agent.SourceUser {
+			calls = nil
+		}
+		calls = append(calls, m.Calls...)
 		answered[m.CallID] = true
 	}
 	open := false
-	for _, c := range r.conv.Messages[last].Calls {
+	for _, c := range calls {
 		if !answered[c.ID] {
 			open = true
 			r.conv = r.conv.With(agent.Message{Role: agent.Tool, Text: frame.Denied("sandbox"), CallID: c.ID, Tool: c.Tool,

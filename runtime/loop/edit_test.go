@@ -180,3 +180,47 @@ func TestErasedEditIsNotGoneOnFrom(t *testing.T) {
 		})
 	}
 }
+
+// TestBranchTellsOfCallsBesideAnEdit branches off a run that was left with the second call
+// of a turn open, whose first one a person had changed.
+func TestBranchTellsOfCallsBesideAnEdit(t *testing.T) {
+	turn := act(`{"n":1}`)
+	turn.Calls = append(turn.Calls, agent.ToolCall{ID: "beside", Tool: "act", Args: `{"n":3}`})
+	b := newBench(turn)
+	b.judge.OnCall = func(agent.Proposal) agent.Verdict { return agent.Verdict{Outcome: agent.Ask, Label: agent.Benign} }
+	c := b.config()
+	c.Approver = &leaver{}
+	if o, err := loop.Run(t.Context(), c, loop.Task{Prompt: "x"}); err != nil || o.Status != agent.StatusSuspended {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	on := newBench(agenttest.Answers("end"))
+	if o, err := loop.Branch(t.Context(), on.config(), loop.Task{Start: agent.RunStart{Agent: "test"}}, b.rec.Events, 0); err != nil || o.Status != agent.StatusDone {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	var calls []string
+	answered := map[string]bool{}
+	for _, m := range on.model.Requests[0].Messages {
+		for _, k := range m.Calls {
+			calls = append(calls, k.ID)
+		}
+		answered[m.CallID] = true
+	}
+	if len(calls) != 3 {
+		t.Errorf("the branch begins with calls %v", calls)
+	}
+	for _, id := range calls {
+		if !answered[id] {
+			t.Errorf("call %s has no response", id)
+		}
+	}
+}
+
+// leaver is an editor who leaves the second call open.
+type leaver struct{ editor }
+
+func (l *leaver) Ask(ctx context.Context, q agent.Question) (agent.Answer, error) {
+	if q.Call.Args == `{"n":3}` {
+		return agent.Answer{Choice: agent.ChoiceSuspend}, nil
+	}
+	return l.editor.Ask(ctx, q)
+}

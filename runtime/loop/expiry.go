@@ -2,6 +2,7 @@ package loop
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -11,21 +12,26 @@ import (
 // what was shown then may no longer be so.
 const AnswerLifetime = 24 * time.Hour
 
-// freshAnswer refuses to go on from an answer that allows, is older than AnswerLifetime
-// and has not been acted on.
-func (r *run) freshAnswer(past []agent.Event) error {
-	for i := len(past) - 1; i >= 0; i-- {
-		switch b := past[i].Body.(type) {
+// UnusedAnswer is the answer that allows a call and was the last that happened in a run,
+// so that nothing has come of it yet; ok is false where there is none.
+func UnusedAnswer(past []agent.Event) (answer agent.Event, ok bool) {
+	for _, e := range slices.Backward(past) {
+		switch b := e.Body.(type) {
 		case *agent.Answered:
-			if b.Choice == agent.ChoiceOnce && r.Now().Sub(past[i].At) > AnswerLifetime {
-				return fmt.Errorf("%w: answer %d is older than %s and counts no longer", ErrPast, past[i].Seq, AnswerLifetime)
-			}
-			return nil
-		case *agent.RunRecover, *agent.Failed: // say nothing of the answer before it
+			return e, b.Choice == agent.ChoiceOnce || b.Choice == agent.ChoiceEdit
+		case *agent.RunRecover, *agent.Failed, *agent.Redacted, *agent.Scored, *agent.Exported: // say nothing of the answer before them
 		case *agent.Decided: // nothing has started from it: the answer behind it, if any, is not acted on
 		default:
-			return nil // the run went on from any earlier answer
+			return agent.Event{}, false // the run went on from any earlier answer
 		}
+	}
+	return agent.Event{}, false
+}
+
+// freshAnswer refuses to go on from an unused answer that is older than AnswerLifetime.
+func (r *run) freshAnswer(past []agent.Event) error {
+	if e, ok := UnusedAnswer(past); ok && r.Now().Sub(e.At) > AnswerLifetime {
+		return fmt.Errorf("%w: answer %d is older than %s and counts no longer", ErrPast, e.Seq, AnswerLifetime)
 	}
 	return nil
 }

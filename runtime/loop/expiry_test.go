@@ -21,7 +21,8 @@ func TestOldAnswersExpire(t *testing.T) {
 		b.run(t)
 		last := b.rec.Events[len(b.rec.Events)-1]
 		past := append(b.rec.Events, agent.Event{Seq: last.Seq + 1, Ref: last.Seq, Step: last.Step, Call: last.Call, At: time.Now().Add(-age),
-			Body: &agent.Answered{Choice: agent.ChoiceOnce, Who: "tester", Via: "script"}})
+			Body: &agent.Answered{Choice: agent.ChoiceOnce, Who: "tester", Via: "script"}},
+			agent.Event{Seq: last.Seq + 2, Step: last.Step, At: time.Now(), Body: &agent.Redacted{Who: "tester"}}) // makes no answer new
 		b.rec.Events = past
 		c := b.config()
 		c.Model = &agenttest.Script{Turns: []agent.Turn{agenttest.Answers("end")}}
