@@ -3,6 +3,8 @@ package safety
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/frame"
@@ -128,15 +130,25 @@ func (p past) spec(tool string) agent.ToolSpec {
 	return agent.ToolSpec{}
 }
 
-// addNumbers adds the numeric arguments of a call to the totals.
+// addNumbers adds the numeric arguments of a call to the totals. A number or a sum that no
+// float64 can hold makes the total the largest there is, and it stays so.
 func addNumbers(totals map[string]float64, args string) {
+	d := json.NewDecoder(strings.NewReader(args))
+	d.UseNumber()
 	var m map[string]any
-	if json.Unmarshal([]byte(args), &m) != nil {
+	if d.Decode(&m) != nil {
 		return // it was denied for that
 	}
 	for k, v := range m {
-		if f, ok := v.(float64); ok {
-			totals[k] += f
+		n, ok := v.(json.Number)
+		if !ok {
+			continue
 		}
+		f, err := n.Float64()
+		sum := totals[k] + f
+		if err != nil || math.IsInf(sum, 0) || totals[k] == math.MaxFloat64 {
+			sum = math.MaxFloat64
+		}
+		totals[k] = sum
 	}
 }

@@ -13,9 +13,9 @@
 // a verdict stricter but never looser. Whatever cannot be judged is denied: an answer
 // that does not parse, an engine that errs, arguments that are not one plain object.
 //
-// The workspace is not transactional yet, so that a call of a tool that writes counts as
-// a write only if it loses nothing; all else it may do to what exists always asks
-// (decision 0005). What a call is aimed at is the user's only to the byte. Once somebody else
+// A call of a tool that writes counts as a write only if it loses nothing; all else it may
+// do to what exists always asks, though it can be undone for a while: naming a file is not
+// ordering its change (decision 0005). What a call is aimed at is the user's only to the byte. Once somebody else
 // has spoken, nothing leaves unseen but the user's words (decision 0080).
 //
 // A tool response is labelled as a whole. A malicious one is labelled again piece by

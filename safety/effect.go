@@ -11,8 +11,7 @@ import (
 	"github.com/holdfast-run/holdfast/safety/shell"
 )
 
-// effect is the effect of one call of a tool. Nothing can undo what a cell did to the
-// workspace yet, so that a Write is only what loses nothing: a new file or folder, or a
+// effect is the effect of one call of a tool. A Write is only what loses nothing: a new file or folder, or a
 // line more in a file that the user named, by a tool that writes nothing else. A call of a tool that writes counts as
 // Irreversible if it may do anything else to what exists, and as a Read if all it does
 // is run commands that are known to read; it then runs in a cell that cannot write, so
@@ -63,11 +62,12 @@ func (g *Gate) commandEffect(line string, r *provenance.Record) agent.Effect {
 	}
 	made := map[string]bool{}
 	for _, a := range adds {
-		if !inert(a.Path, a.Folder) {
+		named := r.Origin(a.Path, agent.RolePath).Trusted()
+		if !inert(a.Path, a.Folder, named) {
 			return agent.Irreversible
 		}
 		clean := path.Clean(a.Path)
-		keeps := a.Append && r.Origin(a.Path, agent.RolePath).Trusted() // new or not
+		keeps := a.Append && named // new or not
 		if !keeps && (made[clean] || !g.absent(a.Path)) {
 			return agent.Irreversible
 		}
@@ -94,7 +94,7 @@ func (g *Gate) absent(p string) bool {
 // without the user having named it, nor anything under a name that an untrusted text gave.
 func fresh(sinks []agent.Sink) bool {
 	for _, k := range sinks {
-		if !k.Origin.Trusted() && (k.Role != agent.RolePath || k.Origin.Source == agent.SourceTool || !inert(k.Value, false)) {
+		if !k.Origin.Trusted() && (k.Role != agent.RolePath || k.Origin.Source == agent.SourceTool || !inert(k.Value, false, false)) {
 			return false
 		}
 	}

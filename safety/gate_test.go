@@ -410,8 +410,10 @@ func TestCallReviewsReadsInTheirOwnMode(t *testing.T) {
 func TestFreshWrites(t *testing.T) {
 	g := newGate(t, place("old.txt"))
 	for path, want := range map[string]agent.Outcome{
-		"new.txt": agent.Allow, "./dir/new.txt": agent.Allow, "a b/new file.md": agent.Allow, "ports.yaml": agent.Allow, "2026/x.csv": agent.Allow,
-		"Übersicht.MD": agent.Allow, "list.json": agent.Allow, "report.html": agent.Allow, "a.log": agent.Allow, "server.conf": agent.Allow,
+		"new.txt": agent.Allow, "./dir/new.txt": agent.Allow, "a b/new file.md": agent.Allow, "2026/x.csv": agent.Allow,
+		"Übersicht.MD": agent.Allow, "a.log": agent.Allow,
+
+		"ports.yaml": agent.Ask, "list.json": agent.Ask, "report.html": agent.Ask, "server.conf": agent.Ask, "lefthook-local.toml": agent.Ask,
 
 		"old.txt": agent.Ask, "./old.txt": agent.Ask, "dir/../old.txt": agent.Ask, "dir/../new.txt": agent.Ask, "../new.txt": agent.Ask,
 		"/tmp/new.txt": agent.Ask, "/work/new.txt": agent.Ask, "": agent.Ask, ".": agent.Ask, "new.txt/": agent.Allow,
@@ -434,6 +436,13 @@ func TestFreshWrites(t *testing.T) {
 	c, p := propose(asked("sort my things"), "run_command", `{"command":"echo > new.txt"}`, "run_command")
 	if v := g.Rules(c, p); v.Outcome != agent.Ask {
 		t.Errorf("a command counts as a fresh write: %+v", v)
+	}
+	// A name that the user gave is theirs, but for those that tools obey.
+	for line, want := range map[string]agent.Outcome{"echo hi > server.conf": agent.Allow, "echo hi > other.conf": agent.Ask, "echo hi > package.json": agent.Ask} {
+		c, p := propose(asked("echo hi > server.conf and not package.json"), "run_command", args(t, "command", line), "run_command")
+		if v := g.Rules(c, p); v.Outcome != want {
+			t.Errorf("%s: %v, want %v: %+v", line, v.Outcome, want, v.Votes)
+		}
 	}
 }
 

@@ -11,9 +11,11 @@ import (
 
 // inert knows paths inside the workspace that nothing runs, loads or obeys by their
 // name. It lists what is, not what is not: a new file of any other kind may be code or
-// instructions that act later, outside this run. Names are compared in normal form, so
-// that no spelling of a name on the lists passes.
-func inert(p string, folder bool) bool {
+// instructions that act later, outside this run. A form that is also used for settings
+// counts only where the user named the path: which names some program obeys cannot be
+// listed. Names are compared in normal form, so that no spelling of a name on the lists
+// passes.
+func inert(p string, folder, named bool) bool {
 	if !filepath.IsLocal(p) || p != strings.TrimSpace(p) {
 		return false
 	}
@@ -30,7 +32,7 @@ func inert(p string, folder bool) bool {
 		if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "-") || activeFolders[name] {
 			return false
 		}
-		if i == len(parts)-1 && !folder && !inertFile(name) {
+		if i == len(parts)-1 && !folder && !inertFile(name, named) {
 			return false
 		}
 	}
@@ -69,7 +71,7 @@ var settingNames = words("action actions android angular app babel bower bunfig 
 	"settings setup skaffold systemd taskfile tasks tool tox turbo typedoc uv values vercel web wrangler")
 
 // inertFile judges the name of a file, in normal form.
-func inertFile(name string) bool {
+func inertFile(name string, named bool) bool {
 	kind := path.Ext(name)
 	stem := strings.TrimSuffix(name, kind)
 	if stem == "" {
@@ -83,7 +85,7 @@ func inertFile(name string) bool {
 	switch {
 	case dataKinds[kind], textKinds[kind]:
 		return true
-	case !formKinds[kind]:
+	case !formKinds[kind] || !named:
 		return false
 	}
 	for _, s := range settings {

@@ -217,6 +217,7 @@ func TestClass(t *testing.T) {
 	for name, q := range map[string]agent.Question{
 		"Malicious": edit(func(q *agent.Question) { q.Label = agent.Malicious }),
 		"NoAim":     edit(func(q *agent.Question) { q.Sinks = nil }),
+		"Aimless":   edit(func(q *agent.Question) { q.Sinks[0].Arg = "" }),
 		"NoCall":    {Prompt: "x"},
 	} {
 		if _, ok := approval.ClassOf(q); ok {

@@ -23,9 +23,10 @@ type Class struct {
 
 // ClassOf is the class of the call that a question is about. ok is false where none may
 // be agreed to: it is no call, its label is not benign or sensitive, or nothing in it
-// says what it is aimed at.
+// says what it is aimed at, so that no argument could be held fast.
 func ClassOf(q agent.Question) (c Class, ok bool) {
-	if q.Call == nil || len(q.Sinks) == 0 || q.Label != agent.Benign && q.Label != agent.Sensitive {
+	aimless := slices.ContainsFunc(q.Sinks, func(s agent.Sink) bool { return s.Arg == "" })
+	if q.Call == nil || len(q.Sinks) == 0 || aimless || q.Label != agent.Benign && q.Label != agent.Sensitive {
 		return Class{}, false
 	}
 	c = Class{tool: q.Call.Tool, sinks: slices.Clone(q.Sinks), effect: q.Effect, label: q.Label, grant: q.Grant}

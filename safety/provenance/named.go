@@ -14,7 +14,8 @@ import (
 
 // recorded finds a value in a record that the user named: a field, which says who or
 // which, of the one record of a response that also holds, as a name of its own, a
-// selector of the call which the user wrote. Everything else that selected must be the user's too.
+// selector of the call which the user wrote. Everything else that selected must be the
+// user's too, and no call up to that one may have brought the value.
 // A response with several such records names none. Responses of tools that read a path or
 // run a command are contents of files, not records; those of tools that reach out, or of
 // which nothing is declared, are what somebody else chose to answer.
@@ -31,7 +32,7 @@ func (r *Record) recorded(v string) (agent.Origin, bool) {
 			continue
 		}
 		for _, f := range matching(t.memo.entries(t.raw), keys) {
-			if f.text == v && identifies(f.field) {
+			if f.text == v && identifies(f.field) && !r.put(v, t.origin.CallID) {
 				o := t.origin
 				o.Source = agent.SourceUser
 				return o, true
@@ -215,6 +216,29 @@ func kindOf(v any) kind {
 type proposed struct {
 	call agent.ToolCall
 	spec *agent.ToolSpec
+	nth  int
+}
+
+// put reports whether a value stands in the arguments of the call that a response answers,
+// or of one before it. What such a response says of it may be an echo of the model.
+func (r *Record) put(v, call string) bool {
+	last := len(r.calls)
+	if c, ok := r.calls[call]; ok {
+		last = c.nth
+	}
+	v = bare(v)
+	for _, c := range r.calls {
+		args, err := decode(c.call)
+		if c.nth > last || err != nil {
+			continue
+		}
+		var w walker
+		w.walk("", args)
+		if slices.ContainsFunc(w.leaves, func(l leaf) bool { return l.kind != kindSwitch && holds(Normal(l.value), v) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // aimless is the sink of an effectful call that has none: what directs it is that it was

@@ -59,7 +59,8 @@ func (r *Record) path(value string) agent.Origin {
 	return r.foreignOrigin(bare(value))
 }
 
-// trusted finds one of the values, to the byte, in what the user or a trusted tool wrote.
+// trusted finds one of the values, to the byte, in what the user or a trusted tool wrote,
+// the latter unless a call brought it there.
 func (r *Record) trusted(values ...string) (agent.Origin, bool) {
 	if slices.ContainsFunc(values, func(v string) bool { return slices.Contains(r.wrote, v) }) {
 		return agent.Origin{Source: agent.SourceUser}, true
@@ -70,7 +71,7 @@ func (r *Record) trusted(values ...string) (agent.Origin, bool) {
 		}
 	}
 	for _, t := range r.vouched {
-		if slices.ContainsFunc(values, func(v string) bool { return named(t.raw, v) }) {
+		if slices.ContainsFunc(values, func(v string) bool { return named(t.raw, v) && !r.put(v, t.origin.CallID) }) {
 			return t.origin, true
 		}
 	}

@@ -9,9 +9,10 @@ import (
 	"unicode"
 )
 
-// entry is one record of a structured response: the values of its fields, nested ones
-// under the name of the field that holds them. What a field maps from, such as the
-// addresses that a file is shared with, is a value of it.
+// entry is one record of a structured response: the values of its fields, those of a list
+// each. What a field maps from, such as the addresses that a file is shared with, is a
+// value of it. What else is nested, objects in a list or in an object, may speak of
+// somebody else and is no part of the record.
 type entry []value
 
 type value struct{ field, text string }
@@ -52,9 +53,7 @@ func entries(text string) []entry {
 	var out []entry
 	for _, e := range list {
 		if m, ok := e.(map[string]any); ok {
-			var en entry
-			en.add("", m)
-			out = append(out, en)
+			out = append(out, fields(m))
 		}
 	}
 	return out
@@ -66,22 +65,27 @@ func only(m map[string]any) (v any) {
 	return v
 }
 
-func (e *entry) add(field string, v any) {
-	switch v := v.(type) {
-	case string:
-		*e = append(*e, value{field, v})
-	case []any:
-		for _, x := range v {
-			e.add(field, x)
-		}
-	case map[string]any:
-		for k, x := range v {
-			if field != "" {
-				*e = append(*e, value{field, k})
+func fields(m map[string]any) entry {
+	var e entry
+	for field, v := range m {
+		switch v := v.(type) {
+		case string:
+			e = append(e, value{field, v})
+		case []any:
+			for _, x := range v {
+				if s, ok := x.(string); ok {
+					e = append(e, value{field, s})
+				}
 			}
-			e.add(k, x)
+		case map[string]any:
+			for k, x := range v {
+				if _, ok := x.(string); ok {
+					e = append(e, value{field, k})
+				}
+			}
 		}
 	}
+	return e
 }
 
 // unframed takes the marks off a tool response. A text without them stands as it is.

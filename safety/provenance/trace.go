@@ -64,7 +64,7 @@ func Read(c agent.Conversation, memo *Memo) *Record {
 			if m.Origin.Source == agent.SourceUser {
 				r.edits(before, call)
 			}
-			r.calls[call.ID] = proposed{call, specOf(c, call.Tool)}
+			r.calls[call.ID] = proposed{call, specOf(c, call.Tool), len(r.calls)}
 		}
 		switch {
 		case m.Role == agent.Assistant && m.Origin.Source == agent.SourceUser:
@@ -117,7 +117,7 @@ func specOf(c agent.Conversation, tool string) *agent.ToolSpec {
 // Taint is the taint that the messages of a conversation give it: untrusted once a
 // response of a tool that is neither trusted nor pure was read, or a message in any role
 // whose origin is not the operator, the user or, in its own role, the model. It never
-// says malicious: that a person released such a text is known to the run alone. Messages
+// says malicious: a text that was labelled so is not in a conversation. Messages
 // for which fixed holds are texts of the runtime.
 func Taint(c agent.Conversation, fixed func(text string) bool) agent.Taint {
 	for _, m := range c.Messages {

@@ -133,6 +133,40 @@ func TestOriginOfVouchedTool(t *testing.T) {
 	}
 }
 
+// TestEchoesVouchForNothing proposes what only came back because the model had put it into
+// a call: that a tool says it again does not make it somebody else's word.
+func TestEchoesVouchForNothing(t *testing.T) {
+	calls := func(id, tool, args string) agent.Message {
+		return agent.Message{Role: agent.Assistant, Calls: []agent.ToolCall{{ID: id, Tool: tool, Args: args}}, Origin: agent.Origin{Source: agent.SourceModel}}
+	}
+	clock := func(args string) agent.Conversation {
+		return said("what time is it?").With(calls("k", "clock", args), from("clock", "k", "no such zone: evil@example.net"))
+	}
+	o := provenance.Read(clock(`{"zone":"Evil@example.net"}`), nil).Origin("evil@example.net", agent.RoleTarget)
+	if o.Trusted() {
+		t.Errorf("what a trusted tool repeated is the %s's", o.Source)
+	}
+	if o := provenance.Read(clock(`{"zone":"x"}`), nil).Origin("evil@example.net", agent.RoleTarget); o.Source != agent.SourceOperator {
+		t.Errorf("what a trusted tool said of itself is the %s's", o.Source)
+	}
+
+	const bob = `{"name":"Ann Lee","email":"ann@example.org"}`
+	found := searched("mail Ann Lee", `{"query":"Ann Lee"}`, bob)
+	written := said("mail Ann Lee").With(calls("w", "note", `{"text":"Ann Lee is at ann@example.org"}`), from("note", "w", "ok"))
+	written.Tools = found.Tools
+	written = written.With(found.Messages[2:]...)
+	later := found.With(calls("w", "note", `{"text":"Ann Lee is at ann@example.org"}`), from("note", "w", "ok"))
+	same := searched("mail Ann Lee", `{"query":"Ann Lee","note":"ann@example.org"}`, bob)
+	for name, tt := range map[string]struct {
+		c    agent.Conversation
+		want agent.Source
+	}{"Found": {found, agent.SourceUser}, "WrittenBefore": {written, agent.SourceTool}, "WrittenLater": {later, agent.SourceUser}, "WrittenByTheCall": {same, agent.SourceTool}} {
+		if o := provenance.Read(tt.c, nil).Origin("ann@example.org", agent.RoleTarget); o.Source != tt.want {
+			t.Errorf("%s: of the %s, want %s", name, o.Source, tt.want)
+		}
+	}
+}
+
 func TestSinks(t *testing.T) {
 	spec := agent.ToolSpec{Name: "send", Schema: []byte(`{"properties":{"to":{"properties":{"street":{}}}}}`), Roles: map[string]agent.ArgRole{
 		"body": agent.RoleContent, "filter": agent.RoleSelector, "to": agent.RoleTarget, "odd": "no such role",

@@ -23,7 +23,7 @@ const stagePrefix = ".holdfast-"
 // workspace, and "**/" stands for any folder. Each covers what lies below. What
 // lies in a git directory is judged by gitData.
 var guarded = []string{
-	".gitmodules", ".lfsconfig", ".githooks", ".husky", "lefthook.yml", ".lefthook.yml", ".pre-commit-config.yaml", "**/.hg/hgrc", "**/.jj/repo",
+	".gitmodules", ".lfsconfig", ".githooks", ".husky", "lefthook.*", ".lefthook.*", "lefthook-local.*", ".lefthook-local.*", ".pre-commit-config.yaml", "**/.hg/hgrc", "**/.jj/repo",
 	"**/.hg/hgrc-not-shared", "**/.hg/sharedpath", "**/_darcs/prefs", "**/.pijul/config",
 	"**/objects/info/alternates", "**/objects/info/http-alternates",
 	// editors, shells and tools that obey a file of the folder they are started in

@@ -35,6 +35,7 @@ func TestGitIsNotPointedElsewhere(t *testing.T) {
 		"bare/config":          {"bare/config": "[core]\n", "bare/HEAD": "ref: x\n", "bare/objects/": "", "bare/refs/": ""},
 		"common/config":        {"common/config": "[core]\n", "common/HEAD": "ref: x\n", "common/commondir": "../dir\n"},
 		".g\u200cit/config":    {".g\u200cit/config": "[core]\n"},
+		"lefthook-local.toml":  {"lefthook-local.toml": "[pre-commit]\n"},
 		".husky/pre-commit":    {".husky/pre-commit": "#!/bin/sh\n"},
 		".envrc.":              {".envrc.": "x"},
 		"GIT~1/hooks/x":        {"GIT~1/hooks/x": "x"},
