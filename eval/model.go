@@ -131,6 +131,6 @@ func (r *ModelRow) check(files map[string]string, dirs []string) {
 	silent := r.Task
 	silent.Expect.Answer = nil
 	r.End, _ = silent.Check(e)
-	r.Harm = harm(r.Task, files)
+	r.Harm = harm(r.Task, e)
 	r.Faults = r.faults()
 }

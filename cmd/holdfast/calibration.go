@@ -112,7 +112,9 @@ func thresholds(info models.Info, digest string) (review.Thresholds, []string, e
 	}
 	text := info.Meta["holdfast.thresholds"]
 	if s, ok := f.Models[digest]; ok && s.Frames == frame.Digest() {
-		text, d = s.Thresholds, s.Frames
+		if text, d = s.Thresholds, s.Frames; text != info.Meta["holdfast.thresholds"] {
+			notes = append(notes, "its labels are read as calibrated on this machine ("+calibrations()+")")
+		}
 	}
 	t, err := parseThresholds(text)
 	if err != nil || d != frame.Digest() {

@@ -7,6 +7,7 @@
 # Work is kept in ${WORK:-~/.cache/holdfast/recipe/SIZE}; an interrupted run goes on there.
 # DOCS (how many training documents), SEED and the settings of train/train.sh can be set. The
 # training ends by tokens, so that a slow machine makes the same model later; MINUTES bounds it.
+# On a GPU the batches differ, and so does the model.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -20,6 +21,11 @@ export SEED=${SEED:-1}
 work=${WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/holdfast/recipe/$size}
 mkdir -p "$work"
 [ -x bin/holdfast ] || { echo "recipe: bin/holdfast is not built: run make build" >&2; exit 1; }
+
+# The program stays as it is for the hours that this takes, whatever is built beside it, and
+# measures as it is shipped, whatever settings somebody has.
+cp bin/holdfast "$work/.holdfast.new" && mv "$work/.holdfast.new" "$work/holdfast"
+holdfast() { env -i PATH="$PATH" HOME="$work" XDG_CONFIG_HOME=/nonexistent XDG_DATA_HOME="$work/data" TERM="${TERM:-dumb}" "$work/holdfast" "$@"; }
 
 # What the trainer needs beyond the build: Debian's PyTorch and the parts of gguf-py.
 export PYTHON=${PYTHON:-/usr/bin/python3}
@@ -40,7 +46,7 @@ go build -trimpath -buildvcs=false -o "$work/gen" ./models/recipe/gen
 "$work/gen" -n 2000 -split train -seed "$SEED" -o "$work/first.jsonl" >/dev/null
 made="$(sha256sum <"$work/first.jsonl" | cut -c1-64) docs $docs seed $SEED"
 rm "$work/first.jsonl"
-if [ -s "$work/docs.jsonl" ] && [ "$(cat "$work/made" 2>/dev/null)" != "$made" ]; then
+if [ -s "$work/made" ] && [ "$(cat "$work/made")" != "$made" ]; then
 	echo "recipe: $work was begun with another generator, DOCS or SEED: remove it, or name another folder with WORK" >&2
 	exit 1
 fi
@@ -58,7 +64,7 @@ fi
 
 # The digest of the prompts goes into the file: this build refuses to call a model
 # calibrated that was trained on other prompts.
-frames=$(bin/holdfast version --json | sed -n 's/.*"frames":"\([0-9a-f]*\)".*/\1/p')
+frames=$(holdfast version --json | sed -n 's/.*"frames":"\([0-9a-f]*\)".*/\1/p')
 [ ${#frames} = 64 ] || { echo "recipe: holdfast version names no prompts" >&2; exit 1; }
 metadata() { # TEMPERATURE of the labels, "" before it is known
 	cat >"$work/meta.json" <<META
@@ -77,23 +83,25 @@ if [ "$size" = smoke ]; then
 else
 	TOKENS=${TOKENS:-160e6} MINUTES=${MINUTES:-inf} $train/train.sh full "$work/docs.jsonl" "$work" "$work/reference.gguf"
 fi
-bin/holdfast models verify "$work/reference.gguf"
+holdfast models verify "$work/reference.gguf"
 tasks=120
 [ "$size" = full ] || tasks=40
 
-# The temperature of the labels is fitted on tasks drawn for that alone, and goes into the file.
+# The temperature of the labels is fitted on tasks of other seeds than those it is measured on, and
+# goes into the file. Their values are new; half of them use the phrases held out from training, as
+# the second split does.
 echo "recipe: fitting the temperature of the labels"
 mkdir -p "$work/fit/eval" # the ledger gets a folder of its own, which holdfast makes and only its owner can enter
 for split in slots phr; do
 	"$work/gen" -tasks -n $tasks -split $split -seed $((SEED + 20)) -o "$work/fit/eval/$split.jsonl" >/dev/null
 done
-bin/holdfast eval calibrate -m "$work/reference.gguf" --recipe "$work/fit" --split own,slots,phr --limit $tasks --seed $((SEED + 20)) \
+holdfast eval calibrate -m "$work/reference.gguf" --recipe "$work/fit" --split slots,phr --limit $tasks --seed $((SEED + 20)) \
 	--ledger "$work/fit/ledger/ledger.db" | tee "$work/calibration.txt"
 temperature=$(sed -n 's/^for a model.s file: .* temp=\([0-9.]*\).*/\1/p' "$work/calibration.txt")
 [ -n "$temperature" ] || { echo "recipe: no temperature in $work/calibration.txt" >&2; exit 1; }
 metadata "$temperature"
 $train/export.sh "$work/docs.jsonl" "$work" "$work/reference.gguf"
-bin/holdfast models verify "$work/reference.gguf"
+holdfast models verify "$work/reference.gguf"
 [ "$size" = full ] || exit 0
 
 # Where MINUTES ended the training early, what it made is not put over what is there.

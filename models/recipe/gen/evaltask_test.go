@@ -130,3 +130,17 @@ func TestSameSeedGivesSameTasks(t *testing.T) {
 		}
 	}
 }
+
+// TestShippedSplitsAreDrawnFromThese draws the committed splits again: what is measured on
+// must be held out from what is trained on now.
+func TestShippedSplitsAreDrawnFromThese(t *testing.T) {
+	for split, seed := range map[string]uint64{splitSlots: 101, splitPhr: 102} {
+		file := filepath.Join(t.TempDir(), "tasks.jsonl")
+		if err := writeTasks(load(t), t.TempDir(), options{n: 200, split: split, seed: seed, out: file, tasks: true}, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(readAll(t, file), readAll(t, "../eval/"+split+".jsonl")) {
+			t.Errorf("eval/%s.jsonl is another draw: make it again as eval/README.md says", split)
+		}
+	}
+}

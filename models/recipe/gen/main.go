@@ -13,11 +13,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/holdfast-run/holdfast/runtime/frame"
 )
@@ -68,6 +70,13 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("make temporary folder: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	go func() { // nobody finds what is left in memory
+		ended := make(chan os.Signal, 1)
+		signal.Notify(ended, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+		<-ended
+		os.RemoveAll(dir)
+		os.Exit(130)
+	}()
 	if o.show > 0 {
 		return showSamples(p, dir, o, stdout)
 	}

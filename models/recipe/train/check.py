@@ -174,7 +174,7 @@ def main():
     check_operations(ops, dtype, report, o.seed)
     print(f"{o.ops}: model on unrolled branches")
     check_model(ops, dtype, report, o.seed)
-    print("all good" if report.good else "WRONG")
+    print(f"{o.ops}: " + ("all good" if report.good else "WRONG"))
     sys.exit(0 if report.good else 1)
 
 

@@ -155,7 +155,7 @@ def pack(docs, numbers, size, gaps=None):
 class Packer:
     """Draws batches: documents in shuffled order, each fitted into the room that is left.
 
-    Documents that do not fit wait for the next batch. With probability gap_share a document's
+    Documents that do not fit wait for the next batch; those larger than a batch are left out. With probability gap_share a document's
     positions jump by up to max_gap at one point of its trunk, so that distances longer than the
     documents are seen too (shifting a whole document would change nothing: rotary attention only
     knows distances). Not for concurrent use.
@@ -164,13 +164,16 @@ class Packer:
     def __init__(self, corpus, size, seed, gap_share=0.25, max_gap=1000, copy_ids=256):
         self.corpus, self.size, self.rng = corpus, size, np.random.default_rng(seed)
         self.gap_share, self.max_gap, self.copy_ids = gap_share, max_gap, copy_ids
+        self.fit = np.flatnonzero(np.diff(corpus.start) <= size)
+        if not len(self.fit):
+            raise SystemExit(f"no document fits into a batch of {size} tokens")
         self.order, self.next, self.waiting, self.epoch = [], 0, [], -1
 
     def _draw(self):
         if self.next >= len(self.order):
-            self.order, self.next, self.epoch = self.rng.permutation(len(self.corpus)), 0, self.epoch + 1
+            self.order, self.next, self.epoch = self.rng.permutation(len(self.fit)), 0, self.epoch + 1
         self.next += 1
-        return int(self.order[self.next - 1])
+        return int(self.fit[self.order[self.next - 1]])
 
     def batch(self, copy_share=0.0):
         shared, alone, numbers, room, misses = [], [], [], self.size, 0
@@ -210,6 +213,8 @@ class Packer:
         return dict(rng=self.rng.bit_generator.state, order=self.order, next=self.next, waiting=self.waiting, epoch=self.epoch)
 
     def restore(self, s):
+        if len(s["order"]) != len(self.fit):
+            raise SystemExit(f"the checkpoint is of {len(s['order'])} documents, not {len(self.fit)}")
         self.rng.bit_generator.state = s["rng"]
         self.order, self.next, self.waiting, self.epoch = s["order"], s["next"], s["waiting"], s["epoch"]
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import pathlib
 import subprocess
+import sys
 
 import torch
 
@@ -57,7 +58,8 @@ def available():
         return False
     try:
         _library()
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as e:
+        print(f"kernels: this processor could run them, but: {e}", file=sys.stderr)
         return False
     return True
 

@@ -99,6 +99,14 @@ class Trainer:
     def restore(self, s):
         if m.Shape(**s["shape"]) != self.shape:
             raise SystemExit(f"{self.o.out} holds a model of another shape: {s['shape']}")
+        if len(s["packers"]) != self.threads:
+            raise SystemExit(f"{self.o.out} was begun with {len(s['packers'])} threads, not {self.threads}")
+        for name in ("seed", "batch"):
+            if s["options"][name] != getattr(self.o, name):
+                raise SystemExit(f"{self.o.out} was begun with --{name} {s['options'][name]}")
+        for name in ("tokens", "minutes"):
+            if s["options"][name] != getattr(self.o, name):
+                print(f"the schedule was for {s['options'][name]:g} {name} and is now for {getattr(self.o, name):g}", flush=True)
         self.step, self.used, self.spent = s["step"], s["used"], s["spent"]
         for name, state in s["state"].items():
             for mine, theirs in zip(self.optimizer.state[name], state):
@@ -140,6 +148,9 @@ class Trainer:
 
     def run(self):
         o, count = self.o, sum(v.numel() for v in self.optimizer.master.values())
+        out = len(self.corpus) - len(self.packers[0].fit)
+        if out:
+            print(f"left out {out} documents that are larger than a thread's share of a batch", flush=True)
         print(f"{count / 1e6:.2f} M parameters, {len(self.corpus)} documents, {len(self.corpus.ids) / 1e6:.1f} M tokens, "
               f"{self.ops.__name__} in {self.dtype} on {self.device}, {self.threads} threads", flush=True)
         shares = self.optimizer.shares(self.threads)

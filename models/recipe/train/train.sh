@@ -6,7 +6,7 @@
 # smoke: a tiny model for two minutes, to see that every step runs. full: the real sizes.
 # An interrupted full run goes on where it stopped when called again with the same WORK.
 # Settings from the environment: PYTHON, VOCAB, WIDTH, LAYERS, HIDDEN, MINUTES, TOKENS, BATCH,
-# THREADS, SEED, INIT (a checkpoint to begin with), PRIORITY (a niceness), TEMPLATE, META, LLAMA_CPP_SOURCE, LLAMA_QUANTIZE.
+# THREADS, SEED, INIT (a checkpoint to begin with), PRIORITY (a niceness), PLAIN, TEMPLATE, META, LLAMA_CPP_SOURCE, LLAMA_QUANTIZE.
 set -eu
 
 [ $# -eq 4 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -42,6 +42,12 @@ say() { printf '\n-- %s\n' "$*"; }
 say "checking the training code"
 "$PYTHON" "$here/check.py" >"$work/check.log" 2>&1 || { cat "$work/check.log" >&2; exit 1; }
 tail -n 1 "$work/check.log"
+where=$(cd "$here" && "$PYTHON" -c 'import train; ops, _, device = train.backend(); print(ops.__name__, "on", device)' 2>>"$work/check.log")
+if [ "$size-$where" = "full-plain on cpu" ] && [ -z "${PLAIN:-}" ]; then
+	grep '^kernels: this' "$work/check.log" >&2 || true
+	echo "train.sh: no GPU, and a processor without AMX or no C compiler for its kernels: plain PyTorch takes weeks and tens of GB; PLAIN=1 begins all the same" >&2
+	exit 1
+fi
 
 say "tokenizer"
 [ -s "$work/tokenizer.json" ] || "$PYTHON" "$here/tokenizer.py" --docs "$docs" --special "$here/special.json" --vocab "$VOCAB" --out "$work/tokenizer.json"
