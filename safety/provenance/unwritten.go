@@ -20,10 +20,9 @@ func (r *Record) Says(call agent.ToolCall, spec agent.ToolSpec) (bool, error) {
 
 // Unwritten reports whether an argument that does not direct the effect says something that
 // the user did not write, after somebody else has spoken: a word of four letters or more, a
-// number, four digits in whatever pieces, or a day. Words that only hold others together do not count. Whose words they are
-// instead cannot be known, as a model that follows an untrusted text may put it in words of
-// its own. A time of day, which is worked out from others, and how many results are wanted do
-// not count.
+// number, a day, or more scraps than a few. Words that only hold others together do not
+// count. Whose words they are instead cannot be known, as a model that follows an untrusted
+// text may put it in words of its own. How many results are wanted does not count.
 func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, error) {
 	args, err := r.decoded(call)
 	if err != nil {
@@ -32,7 +31,7 @@ func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, erro
 	if len(r.foreign) == 0 {
 		return false, nil
 	}
-	figures := 0 // of numbers too short to say something alone
+	var all scraps
 	for _, name := range slices.Sorted(maps.Keys(args)) {
 		role := spec.Roles[name]
 		if role.Sink() {
@@ -41,8 +40,7 @@ func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, erro
 		w := walker{role: role, schema: string(spec.Schema)}
 		w.walk("", args[name])
 		for _, l := range w.leaves {
-			ok, n := r.written(l, name)
-			if figures += n; !ok || figures >= telltale {
+			if !r.written(l, name, &all) || all.say() {
 				return true, nil
 			}
 		}
@@ -50,20 +48,31 @@ func (r *Record) Unwritten(call agent.ToolCall, spec agent.ToolSpec) (bool, erro
 	return false, nil
 }
 
-// written reports whether the user wrote all that a leaf of an argument says, but for words
-// of less than four letters, and how many digits are in those.
-func (r *Record) written(l leaf, arg string) (ok bool, figures int) {
+// scraps are what a call says in pieces that say nothing alone: words of less than four
+// letters, the digits in them, and times of day, which are worked out from others.
+type scraps struct{ letters, digits, times int }
+
+// say reports whether there are so many that they may say something together.
+func (s scraps) say() bool { return s.letters > 12 || s.digits >= telltale || s.times > 4 }
+
+// written reports whether the user wrote all that a leaf of an argument says, but for
+// scraps, which it adds to those there are.
+func (r *Record) written(l leaf, arg string, all *scraps) bool {
 	switch l.kind {
 	case kindSwitch:
-		return true, 0
+		return true
 	case kindNumber:
-		return wanted(arg, l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return sameNumber(t.raw, l.value) }), 0
+		return wanted(arg, l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return sameNumber(t.raw, l.value) })
 	}
 	if d := dayOf(l.value); d != "" {
-		return r.userNamed(l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return named(t.raw, d) || day(t.normal(), d) }), 0
+		return r.userNamed(l.value) || slices.ContainsFunc(r.user, func(t *text) bool { return named(t.raw, d) || day(t.normal(), d) })
 	}
 	for _, w := range strings.Fields(Normal(l.value)) {
-		if w = strings.Trim(w, trimmed); filler[w] || clock(w) || r.userWrote(w) {
+		if w = strings.Trim(w, trimmed); filler[w] || r.userWrote(w) {
+			continue
+		}
+		if clock(w) {
+			all.times++
 			continue
 		}
 		parts := []string{w}
@@ -72,12 +81,15 @@ func (r *Record) written(l leaf, arg string) (ok bool, figures int) {
 		}
 		for _, p := range parts {
 			if len(p) >= telltale {
-				return false, 0
+				return false
 			}
-			figures += countDigits(p)
+			if n := countDigits(p); n > 0 || !glue[p] {
+				all.digits += n
+				all.letters += len(p) - n
+			}
 		}
 	}
-	return true, figures
+	return true
 }
 
 func countDigits(s string) (n int) {
@@ -92,6 +104,10 @@ func countDigits(s string) (n int) {
 // filler are words that hold others together and say nothing themselves.
 var filler = set("about also been could dear each from have hello here into just more only please regards shall should some such than " +
 	"thank thanks that their them then there these they this those upon very were what when which will with would your yours")
+
+// glue are the short ones of them.
+var glue = set("a all am an and any are as at be but by can did do for get go got had has he her hers hi him his how i if in is it " +
+	"its let may me my no nor not now of off oh ok on or our out own per put so the to too up us via was way we who why yes yet you")
 
 var timeOfDay = regexp.MustCompile(`^([01]?[0-9]|2[0-3]):[0-5][0-9]$`)
 
