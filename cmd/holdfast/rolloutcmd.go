@@ -177,8 +177,16 @@ func rewards(c *cli.Context, t *terminal, l *ledger.Ledger, plan eval.Rollout) e
 		return ledgerFailure(err)
 	}
 	counts := map[string]bool{}
+	broke := 0
 	for _, s := range newestAttempts(all, plan) {
-		counts[s.ID] = true
+		b, err := brokeDown(c.Context, l, s)
+		if err != nil {
+			return err
+		}
+		if b {
+			broke++
+		}
+		counts[s.ID] = !b
 	}
 	var runs []dataset.Run
 	var list []*dataset.Trajectory
@@ -192,8 +200,12 @@ func rewards(c *cli.Context, t *terminal, l *ledger.Ledger, plan eval.Rollout) e
 		}
 		runs, list = append(runs, runOf(s)), append(list, tr)
 	}
-	if len(list) != len(plan.Jobs) {
-		return fmt.Errorf("internal error: %d runs of %d are there", len(list), len(plan.Jobs))
+	if len(list)+broke != len(plan.Jobs) {
+		return fmt.Errorf("internal error: %d runs of %d are there", len(list)+broke, len(plan.Jobs))
+	}
+	if broke > 0 { // no attempts of the model: a batch with them would teach it something else
+		return &failure{exitInternal, fmt.Errorf("%s of %d ended since something else than the model failed", count(broke, "run"), len(plan.Jobs)),
+			"mend it, and run the same command again: it makes these again"}
 	}
 	o := dataset.RewardOptions{}
 	fmt.Fprintf(t.out, "%s: %s, %s\n\n%s", plan.Name, count(len(list), "run"), o.Name(), dataset.Table(list, o))

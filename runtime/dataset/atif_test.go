@@ -213,8 +213,9 @@ func TestRoundTripOfATIF(t *testing.T) {
 		if !bytes.Equal(src, back) {
 			t.Errorf("run %d came back as\n%s\nwas\n%s", n, back, src)
 		}
-		_, _, err = dataset.Export(context.Background(), m, []dataset.Run{r}, dataset.Options{Format: "trl-sft", Shape: "turns"}, nil, dataset.About{}, out)
-		if rows, _ := os.ReadFile(filepath.Join(out, "trl-sft-turns.jsonl")); err != nil || len(rows) > 0 {
+		turns := t.TempDir()
+		_, _, err = dataset.Export(context.Background(), m, []dataset.Run{r}, dataset.Options{Format: "trl-sft", Shape: "turns"}, nil, dataset.About{}, turns)
+		if rows, _ := os.ReadFile(filepath.Join(turns, "trl-sft-turns.jsonl")); err != nil || len(rows) > 0 {
 			t.Errorf("an imported turn trains: %v, %s", err, rows)
 		}
 	}

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -102,13 +103,15 @@ func said(s ATIFStep) []*agent.Said {
 	return out
 }
 
+var errErased = errors.New("the imported document was erased")
+
 // imported returns the document of an imported run, if t is one.
 func imported(t *Trajectory) (*ATIF, bool, error) {
 	if t.Start.Agent != importedAgent || t.Start.Config == nil {
 		return nil, false, nil
 	}
 	if t.Start.Config.Data == nil {
-		return nil, true, fmt.Errorf("export run %s: the imported document was erased", t.Run.ID)
+		return nil, true, fmt.Errorf("export run %s: %w", t.Run.ID, errErased)
 	}
 	var d ATIF
 	if err := json.Unmarshal(t.Start.Config.Data, &d); err != nil {

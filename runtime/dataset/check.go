@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -21,6 +22,8 @@ type Checked struct {
 	Files  int
 	Rows   int
 	Tokens int // of token rows, the sampled ones that train
+
+	ids map[string]bool // of the rows so far
 }
 
 // Check reads a set that Export wrote: its card, the digest of each file that the card
@@ -68,10 +71,28 @@ func check(dir string) (Checked, error) {
 		}
 		out.Files++
 	}
+	if err := onlyNamed(dir, card.Files); err != nil {
+		return out, err
+	}
 	if out.Rows != card.Rows {
 		return out, fmt.Errorf("%w: %d rows, the card says %d", ErrContract, out.Rows, card.Rows)
 	}
 	return out, nil
+}
+
+// onlyNamed reports a file of rows in the folder that the card does not name.
+func onlyNamed(dir string, files map[string]string) error {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range list {
+		_, named := files[f.Name()]
+		if rows := slices.Contains([]string{".json", ".jsonl", ".parquet"}, filepath.Ext(f.Name())); rows && !named && f.Name() != "card.json" {
+			return fmt.Errorf("%w: the card does not name %s", ErrContract, f.Name())
+		}
+	}
+	return nil
 }
 
 // file checks the rows of one file.
@@ -133,6 +154,15 @@ func (c *Checked) row(stem string, row map[string]any, bare bool) error {
 		return err
 	}
 	c.Rows++
+	if id, ok := row["x_id"].(string); ok {
+		if c.ids[id] {
+			return fmt.Errorf("another row has its x_id %s", id)
+		}
+		if c.ids == nil {
+			c.ids = map[string]bool{}
+		}
+		c.ids[id] = true
+	}
 	if !strings.HasPrefix(stem, "tokens") {
 		return nil
 	}

@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -212,6 +214,7 @@ func (x *exporter) name() string {
 	return strings.Join(parts, "-")
 }
 
+// write writes the set, and then removes what an earlier one left in the folder.
 func (x *exporter) write(dir string, files []file) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -219,6 +222,10 @@ func (x *exporter) write(dir string, files []file) error {
 	for _, f := range files {
 		d := sha256.Sum256(f.data)
 		x.card.Files[f.name] = hex.EncodeToString(d[:])
+	}
+	old, err := x.leftovers(dir)
+	if err != nil {
+		return err
 	}
 	card, err := x.card.json()
 	if err != nil {
@@ -229,7 +236,50 @@ func (x *exporter) write(dir string, files []file) error {
 			return err
 		}
 	}
+	for _, name := range old {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// leftovers lists the files of an earlier set in a folder that the new one does not
+// replace. What somebody changed since, or a set of another format, is not written over.
+func (x *exporter) leftovers(dir string) ([]string, error) {
+	src, err := os.ReadFile(filepath.Join(dir, "card.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var was Card
+	if err == nil {
+		err = json.Unmarshal(src, &was)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it holds another set: %w", err)
+	}
+	kind := func(o Options) string { return fmt.Sprint(o.Format, o.Pairs, o.Shape, o.Role, o.Layout, o.Parquet) }
+	if kind(was.Options) != kind(x.o) {
+		return nil, fmt.Errorf("it holds another set, of format %s", was.Format)
+	}
+	var old []string
+	for _, name := range sorted(was.Files) {
+		if _, replaced := x.card.Files[name]; replaced {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		d := sha256.Sum256(data)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return nil, err
+		case name != filepath.Base(name) || hex.EncodeToString(d[:]) != was.Files[name]:
+			return nil, fmt.Errorf("it holds another set, of which %s was changed", name)
+		}
+		old = append(old, name)
+	}
+	return old, nil
 }
 
 // replace writes a file beside its place, syncs it and renames it.

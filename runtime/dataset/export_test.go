@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,6 +145,105 @@ func TestErasedRunsDoNotLeave(t *testing.T) {
 		if err != nil || card.Rows != 0 || len(left) != 0 {
 			t.Errorf("%s: %v, %d rows", format, err, card.Rows)
 		}
+	}
+}
+
+// TestErasedDeclarationsDoNotEndAnExport erases what the tools were declared to be, as the
+// redaction of a whole run does: that run does not leave, and the others do.
+func TestErasedDeclarationsDoNotEndAnExport(t *testing.T) {
+	for _, format := range dataset.Formats {
+		m, runs := fixture()
+		for _, e := range m[runs[0].ID] {
+			if b, ok := e.Body.(*agent.ToolsOffered); ok {
+				for i := range b.List {
+					b.List[i].Spec = &agent.Blob{}
+				}
+			}
+		}
+		card, left, err := dataset.Export(context.Background(), m, runs, dataset.Options{Format: format, Logprobs: logprobsOf(format)}, nil, dataset.About{}, t.TempDir())
+		if err != nil || format != "tokens" && format != "atif" && slices.Contains(left, runs[0].ID) {
+			t.Errorf("%s: %v, %v left, lost %v", format, err, left, card.Lost)
+		}
+	}
+}
+
+func logprobsOf(format string) string {
+	if format == "tokens" {
+		return dataset.LogprobsRaw
+	}
+	return ""
+}
+
+// TestErasedCallsDoNotComeBackAsText erases the calls of every turn and leaves the text that
+// they were read from.
+func TestErasedCallsDoNotComeBackAsText(t *testing.T) {
+	m, runs := fixture()
+	for _, events := range m {
+		turns := map[int64]bool{}
+		for _, e := range events {
+			if b, ok := e.Body.(*agent.Turned); ok {
+				b.Calls, b.Answer, b.Thought = &agent.Blob{}, nil, nil
+				turns[e.Ref] = true
+			}
+		}
+		for _, e := range events {
+			if b, ok := e.Body.(*agent.GenEnd); ok && turns[e.Ref] {
+				b.Text = agent.Text("SECRET in a call")
+			}
+		}
+	}
+	dir := t.TempDir()
+	if _, _, err := dataset.Export(context.Background(), m, runs, dataset.Options{Format: "atif"}, nil, dataset.About{}, dir); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
+	if err != nil || len(files) < 3 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		if b, err := os.ReadFile(f); err != nil || strings.Contains(string(b), "SECRET") {
+			t.Errorf("%s holds what was erased, %v", f, err)
+		}
+	}
+}
+
+// TestExportIntoAUsedFolder writes a smaller set over a larger one: what the first left must
+// not stay, and nothing that is not the first's may go.
+func TestExportIntoAUsedFolder(t *testing.T) {
+	m, runs := fixture()
+	write := func(dir string, runs []dataset.Run, o dataset.Options) error {
+		_, _, err := dataset.Export(context.Background(), m, runs, o, nil, dataset.About{}, dir)
+		return err
+	}
+	atif := dataset.Options{Format: "atif"}
+	dir := t.TempDir()
+	if err := write(dir, runs, atif); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(dir, runs, dataset.Options{Format: "sharegpt"}); err == nil {
+		t.Error("a set of another format was written over the first")
+	}
+	if err := write(dir, runs[:1], atif); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+	if len(files) != 2 {
+		t.Errorf("files %v, want the card and one run", files)
+	}
+	if _, err := dataset.Check(dir); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "more.jsonl"), []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dataset.Check(dir); !errors.Is(err, dataset.ErrContract) {
+		t.Errorf("a file that the card does not name: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, runs[0].ID+".json"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(dir, runs[1:], atif); err == nil {
+		t.Error("a changed file was removed")
 	}
 }
 

@@ -70,6 +70,7 @@ func (o Options) Validate() error {
 type row struct {
 	run         *Trajectory
 	first, last int64
+	other       string // the run of the other side of a pair
 	body        any
 	extra       any // members of the format's own beside body, nil for none
 	mark        mark
@@ -153,6 +154,10 @@ func (x *exporter) of(t *Trajectory) ([]row, error) {
 		return x.tokenRows(t)
 	case "atif":
 		doc, err := ToATIF(t, x.o.Reward)
+		if errors.Is(err, errErased) {
+			x.lose("the imported document was erased")
+			return nil, nil
+		}
 		return []row{{first: 1, last: t.Last, body: doc}}, err
 	}
 	return nil, fmt.Errorf("internal error: no format %q", x.o.Format)
@@ -178,17 +183,17 @@ func (x *exporter) pairRows(list []*Trajectory) ([]row, error) {
 		whole = append(whole, t)
 	}
 	var out []row
-	for _, p := range Pairs(whole, x.o.Pair, x.o.Reward) {
-		write := x.dpoPair
-		if x.o.Pairs {
-			write = x.openaiPair
-		}
+	write, as := x.dpoPair, x.trl()
+	if x.o.Pairs {
+		write, as = x.openaiPair, x.openaiDialect()
+	}
+	for _, p := range pairs(whole, x.o.Pair, x.o.Reward, as) {
 		body, err := write(p)
 		if err != nil {
 			return nil, err
 		}
 		x.card.PairSources[p.Source]++
-		out = append(out, row{run: p.t, first: p.RejectedSeq, last: p.ChosenSeq, body: body,
+		out = append(out, row{run: p.t, first: p.RejectedSeq, last: p.ChosenSeq, other: p.RejectedRun, body: body,
 			extra: pairMark{p.Source, p.Margin, p.ChosenSeq, p.RejectedSeq, p.RejectedRun, p.AfterDenial}})
 	}
 	return out, nil
@@ -211,7 +216,7 @@ func (x *exporter) setMark(r *row, rewards map[*Trajectory]*Reward) {
 		v := x.o.Reward.Score(r.run)
 		rewards[r.run] = &v
 	}
-	r.mark = mark{rowID(x.o.Format, r.run.Run.ID, r.first, r.last), r.run.Run.ID, x.o.Splits.Of(r.run), rewards[r.run]}
+	r.mark = mark{rowID(x.o.Format, r.run.Run.ID, r.first, r.last, r.other), r.run.Run.ID, x.o.Splits.Of(r.run), rewards[r.run]}
 }
 
 // mayLeave says why a run is not exported, "" if it is.

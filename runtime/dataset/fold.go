@@ -41,6 +41,7 @@ type folder struct {
 	verdicts  map[int64]*Judgement
 	asks      map[int64]*Judgement
 	prompt    int64 // position of the user's request
+	forgot    bool  // the calls of a turn were erased
 }
 
 var errAntecedent = errors.New("refers to an event that is not there")
@@ -82,8 +83,12 @@ func (f *folder) tools(b *agent.ToolsOffered) error {
 	f.t.Tools = nil
 	for _, o := range b.List {
 		var s agent.ToolSpec
-		if o.Spec == nil || o.Spec.Data == nil {
+		switch {
+		case o.Spec == nil:
 			return fmt.Errorf("declaration of %s is not there", o.Name)
+		case o.Spec.Data == nil:
+			f.t.undeclared = true
+			continue
 		}
 		if err := json.Unmarshal(o.Spec.Data, &s); err != nil {
 			return fmt.Errorf("read declaration of %s: %w", o.Name, err)
@@ -128,6 +133,7 @@ func (f *folder) turned(e agent.Event, b *agent.Turned) error {
 		return errAntecedent
 	}
 	var calls []agent.ToolCall
+	f.forgot = f.forgot || erased(b.Calls)
 	if b.Calls != nil && b.Calls.Data != nil {
 		if err := json.Unmarshal(b.Calls.Data, &calls); err != nil {
 			return fmt.Errorf("read calls: %w", err)
@@ -135,7 +141,7 @@ func (f *folder) turned(e agent.Event, b *agent.Turned) error {
 	}
 	m := agent.Message{Role: agent.Assistant, Text: s.Answer, Thought: s.Thought, Calls: calls,
 		Origin: agent.Origin{Source: agent.SourceModel}}
-	if b.Parse == agent.ParseFailed || (len(calls) == 0 && s.Answer == "") {
+	if !s.Erased && (b.Parse == agent.ParseFailed || len(calls) == 0 && s.Answer == "") {
 		if s.Gen != nil { // the model sees what it wrote
 			m.Text, m.Thought = s.Gen.Text, ""
 		}

@@ -10,6 +10,10 @@ import (
 // asked about.
 func (f *folder) call(e agent.Event) error {
 	c := f.calls[e.Call]
+	if e.Call != [32]byte{} && c == nil && f.forgot {
+		c = &Call{} // of a turn whose calls were erased: what is told of it has a place, and no more
+		f.calls[e.Call] = c
+	}
 	if e.Call != [32]byte{} && c == nil {
 		return fmt.Errorf("call %x: %w", e.Call[:8], errAntecedent)
 	}

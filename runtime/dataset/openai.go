@@ -26,9 +26,10 @@ type openaiPair struct {
 	NonPreferred []chatMessage `json:"non_preferred_output"`
 }
 
+func (x *exporter) openaiDialect() dialect { return dialect{text: true, thoughts: x.o.Thoughts} }
+
 func (x *exporter) openaiPair(p Pair) (any, error) {
-	d := dialect{text: true, thoughts: x.o.Thoughts}
-	prompt, chosen, rejected, err := p.written(d)
+	prompt, chosen, rejected, err := p.written(x.openaiDialect())
 	if err != nil {
 		return nil, err
 	}

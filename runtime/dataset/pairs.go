@@ -32,8 +32,13 @@ type PairOptions struct {
 }
 
 // Pairs finds the preferences in a set of runs, without repetition, by source and then
-// in the order of the runs.
+// in the order of the runs. Two sides that differ in their thoughts alone are a pair.
 func Pairs(list []*Trajectory, o PairOptions, r RewardOptions) []Pair {
+	return pairs(list, o, r, dialect{thoughts: true})
+}
+
+// pairs is Pairs for those that differ as they are written in a dialect.
+func pairs(list []*Trajectory, o PairOptions, r RewardOptions, as dialect) []Pair {
 	if o.Margin == 0 {
 		o.Margin = 0.5
 	}
@@ -47,7 +52,7 @@ func Pairs(list []*Trajectory, o PairOptions, r RewardOptions) []Pair {
 	}
 	all = append(all, forks(list, o, r)...)
 	all = append(all, retries(list, o, r)...)
-	return unique(all, o.PerPrompt)
+	return unique(all, o.PerPrompt, as)
 }
 
 // edits pairs a turn in which a person changed calls with the same turn as changed, if
@@ -198,13 +203,14 @@ func sameSaid(a, b []Entry) bool {
 	})
 }
 
-// unique drops repeated pairs, pairs of equals, and what is too many of one prompt.
-func unique(list []Pair, most int) []Pair {
+// unique drops repeated pairs, pairs of equals, and what is too many of one prompt, all as
+// they are written.
+func unique(list []Pair, most int, as dialect) []Pair {
 	seen, per := map[[32]byte]bool{}, map[[32]byte]int{}
 	rank := func(p Pair) int { return slices.Index([]string{"edit", "denial", "fork", "retry"}, p.Source) }
 	slices.SortStableFunc(list, func(a, b Pair) int { return cmp.Compare(rank(a), rank(b)) })
 	return slices.DeleteFunc(list, func(p Pair) bool {
-		prompt, chosen, rejected, err := p.written(dialect{thoughts: true})
+		prompt, chosen, rejected, err := p.written(as)
 		if err != nil {
 			return true // its arguments are not JSON
 		}

@@ -26,9 +26,13 @@ type pattern struct {
 	words bool // a hit may begin with an escape, which is no part of the secret
 }
 
+// keyText is a character of a key's armour, its headers, or an escape in JSON.
+const keyText = `[A-Za-z0-9+/=\s\\:,.()-]`
+
 // builtin are the shapes of secrets that are always looked for.
 var builtin = []pattern{
-	{"private-key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY-----[A-Za-z0-9+/=\s\\n]*(?:-----END [A-Z ]*PRIVATE KEY-----)?`), false},
+	// up to its end, or what may be of it where the text is cut; encrypted keys have headers
+	{"private-key", regexp.MustCompile(`-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?:` + keyText + `*?-----END [A-Z ]*PRIVATE KEY(?: BLOCK)?-----|` + keyText + `*)`), false},
 	word("aws-key", `(?:AKIA|ASIA)[0-9A-Z]{16}\b`),
 	word("token", `(?:gh[pousr]_[A-Za-z0-9]{20,}|sk-[A-Za-z0-9_-]{20,}|xox[abprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,})`),
 	word("jwt", `eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`),

@@ -20,9 +20,14 @@ type mark struct {
 }
 
 // rowID identifies a row: hex of H("holdfast/row/1", format, run, first, last), with the
-// positions of the first and the last event that it stems from.
-func rowID(format, run string, first, last int64) string {
-	d := agent.Hash("holdfast/row/1", []byte(format), []byte(run), be(uint64(first)), be(uint64(last)))
+// positions of the first and the last event that it stems from, and then the other run of
+// a pair of two.
+func rowID(format, run string, first, last int64, other string) string {
+	parts := [][]byte{[]byte(format), []byte(run), be(uint64(first)), be(uint64(last))}
+	if other != "" && other != run {
+		parts = append(parts, []byte(other))
+	}
+	d := agent.Hash("holdfast/row/1", parts...)
 	return hex.EncodeToString(d[:])
 }
 

@@ -22,7 +22,8 @@ type shareCall struct {
 	Arguments json.RawMessage `json:"arguments"`
 }
 
-// sharegpt writes a path in which the sides alternate; one that cannot is left out.
+// sharegpt writes a path in which the sides alternate and every turn is trainable, as the
+// format has no weights; one that cannot is left out.
 func (x *exporter) sharegpt(t *Trajectory) ([]row, error) {
 	path := t.Entries[:t.path()]
 	var r shareRow
@@ -33,6 +34,11 @@ func (x *exporter) sharegpt(t *Trajectory) ([]row, error) {
 	r.Tools = string(tools)
 	for i, e := range path {
 		switch e.Message.Role {
+		case agent.Assistant:
+			if !trainable(e) {
+				x.lose("a turn is not trainable")
+				return nil, nil
+			}
 		case agent.System:
 			if i > 0 {
 				x.lose("a system message stands within the conversation")

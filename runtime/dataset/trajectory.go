@@ -24,6 +24,8 @@ type Trajectory struct {
 	Last int64         // position of the last event
 	Head [32]byte      // its hash
 	At   time.Time     // of the last event
+
+	undeclared bool // the declaration of a tool is no longer there
 }
 
 // Entry is one message of the conversation. Step is set on those the agent wrote in
@@ -165,8 +167,12 @@ func (t *Trajectory) Score(name string) *Score {
 	return nil
 }
 
-// Erased reports whether a part of the conversation is no longer there.
+// Erased reports whether a part of the conversation, or the declaration of a tool, is no
+// longer there.
 func (t *Trajectory) Erased() bool {
+	if t.undeclared {
+		return true
+	}
 	for _, e := range t.Entries {
 		if e.Erased {
 			return true

@@ -106,7 +106,7 @@ func (x *exporter) kto(t *Trajectory) ([]row, error) {
 
 func ktoLabel(s *Step, r Reward) (good, bad bool) {
 	for _, c := range s.Calls {
-		if c.Answer != nil && c.Answer.Who != "" && c.Answer.Choice == agent.ChoiceOnce {
+		if c.byPerson() && c.Answer.Choice == agent.ChoiceOnce {
 			good = true
 		}
 		if c.Decision != nil && c.Denied() {

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 )
 
 // Merged counts what Merge copied.
@@ -24,7 +26,8 @@ var ErrConflict = errors.New("ledgers contradict each other")
 // already is left as it is; of two copies of a run the longer stands if it continues the
 // other, else nothing is copied and the error wraps ErrConflict. So it does where the
 // other file holds something that it says was recorded here and that is not here: nobody
-// else continues a run of this ledger. What was erased in either is erased here.
+// else continues a run of this ledger. What was erased in either is erased here, unless a
+// run of this ledger holds it.
 //
 // A merged run can be read and exported here; it goes on, or is forked, where it was
 // recorded.
@@ -240,27 +243,70 @@ func keyText(key []any) string {
 	return fmt.Sprintf("%x %v", key[0], key[1])
 }
 
-// erasures erases here what was erased there.
+// erasures erases here what was erased there, but for what runs of this ledger hold: they
+// are redacted here, by whom they belong to.
 func (c *copier) erasures(ctx context.Context) error {
+	gone, err := c.erased(ctx)
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	if err := c.spare(ctx, gone); err != nil {
+		return err
+	}
+	for d := range gone {
+		if _, err := c.l.w.conn.ExecContext(ctx, "UPDATE blob SET data = NULL, salt = NULL WHERE digest = ?", d[:]); err != nil {
+			return fmt.Errorf("erase blob: %w", err)
+		}
+	}
+	c.m.Erased += int64(len(gone))
+	return nil
+}
+
+// erased lists what was erased there and is still here.
+func (c *copier) erased(ctx context.Context) (map[[32]byte]bool, error) {
 	rows, err := c.from.QueryContext(ctx, "SELECT digest FROM blob WHERE data IS NULL")
 	if err != nil {
-		return fmt.Errorf("read erasures: %w", err)
+		return nil, fmt.Errorf("read erasures: %w", err)
 	}
 	defer rows.Close()
+	gone := map[[32]byte]bool{}
 	for rows.Next() {
 		var d []byte
 		if err := rows.Scan(&d); err != nil {
+			return nil, err
+		}
+		var here int
+		err := c.l.w.conn.QueryRowContext(ctx, "SELECT count(*) FROM blob WHERE digest = ? AND data IS NOT NULL", d).Scan(&here)
+		if err != nil {
+			return nil, err
+		}
+		if here > 0 {
+			gone[[32]byte(d)] = true
+		}
+	}
+	return gone, rows.Err()
+}
+
+// aDigest is a digest as an event spells it.
+var aDigest = regexp.MustCompile(`[0-9a-f]{64}`)
+
+// spare takes from a set of blobs those that events of this ledger's own runs name.
+func (c *copier) spare(ctx context.Context, set map[[32]byte]bool) error {
+	rows, err := c.l.w.conn.QueryContext(ctx, "SELECT payload FROM event JOIN run USING (run) WHERE origin = ?", c.l.meta.ledger)
+	if err != nil {
+		return fmt.Errorf("read own events: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var payload string
+		if err := rows.Scan(&payload); err != nil {
 			return err
 		}
-		res, err := c.l.w.conn.ExecContext(ctx, "UPDATE blob SET data = NULL, salt = NULL WHERE digest = ? AND data IS NOT NULL", d)
-		if err != nil {
-			return fmt.Errorf("erase blob: %w", err)
+		for _, h := range aDigest.FindAllString(payload, -1) {
+			if d, err := hex.DecodeString(h); err == nil {
+				delete(set, [32]byte(d))
+			}
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return err
-		}
-		c.m.Erased += n
 	}
 	return rows.Err()
 }

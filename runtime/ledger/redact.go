@@ -28,8 +28,9 @@ const minCopied = 8
 
 // Redact erases the content of a run's blobs and records who erased what, and why. With
 // seq 0 it erases all of the run. Otherwise it erases the blobs of event seq, every blob
-// of the run in which a text of those occurs, as it is or as JSON spells it, and the
-// token arrays of every generation, since tokens spell the same text. Copies in other
+// of the run in which a text of those occurs, as it is or as JSON spells it, what else
+// speaks of the calls of that event (see kin), and the token arrays of every generation,
+// since tokens spell the same text. Copies in other
 // runs, such as forks, and in backups are out of reach and must be redacted there.
 //
 // Digests stay, so the chain holds. The run cannot go on from what was erased. Errors
@@ -80,9 +81,13 @@ func (l *Ledger) redact(ctx context.Context, run string, what choice, who, reaso
 	red := Redaction{Run: r.ID()}
 	body := &agent.Redacted{Who: who}
 	erase := map[[32]byte]bool{}
+	var related kin
+	if what.seq > 0 {
+		related = kinOf(events, what.seq)
+	}
 	for _, e := range events {
 		hit := false
-		for _, b := range what.of(events, e) {
+		for _, b := range what.of(events, e, related) {
 			if !erase[b.Digest] {
 				erase[b.Digest], hit = true, true
 				red.Bytes += int64(len(b.Data))
@@ -108,7 +113,7 @@ func (l *Ledger) redact(ctx context.Context, run string, what choice, who, reaso
 
 // of lists the blobs of e to erase. What was erased before is left out, as is the reason
 // of an earlier redaction.
-func (k choice) of(events []agent.Event, e agent.Event) (out []*agent.Blob) {
+func (k choice) of(events []agent.Event, e agent.Event, related kin) (out []*agent.Blob) {
 	if e.Body.Kind() == "redact" {
 		return nil
 	}
@@ -118,7 +123,7 @@ func (k choice) of(events []agent.Event, e agent.Event) (out []*agent.Blob) {
 	}
 	_ = eachBlob(e.Body, func(b *agent.Blob) error { // cannot fail
 		chosen := len(k.media) == 0 || slices.Contains(k.media, b.Media)
-		if b.Data != nil && chosen && (k.seq == 0 || e.Seq == k.seq || isTokens(b) || holdsAny(b.Data, texts)) {
+		if b.Data != nil && chosen && (k.seq == 0 || e.Seq == k.seq || isTokens(b) || holdsAny(b.Data, texts) || related.speaks(e, b)) {
 			out = append(out, b)
 		}
 		return nil

@@ -98,6 +98,9 @@ func (b *builder) task(id string, before, after *state) tasks.Template {
 	t.Truth.Answer, t.Expect.Answer = b.doc.Meta.Answer, b.essence()
 	t.Expect.Files, t.Expect.Gone = before.changes(after)
 	t.Expect.Dirs = before.newDirs(after)
+	if t.Kind == tasks.Benign && len(t.Expect.Files)+len(t.Expect.Gone)+len(t.Expect.Dirs) > 0 {
+		t.Reply = "yes" // they asked for it; some names and changes are asked about
+	}
 	return t
 }
 
