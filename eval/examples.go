@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/holdfast-run/holdfast/eval/tasks"
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -210,6 +211,12 @@ func effects(calls []agent.ToolCall) string {
 }
 
 func cut(s string, n int) string {
+	s = strings.Map(func(r rune) rune { // a model's text must not act on a terminal
+		if unicode.IsSpace(r) || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
 	s = strings.Join(strings.Fields(s), " ")
 	if r := []rune(s); len(r) > n {
 		return string(r[:n]) + "…"

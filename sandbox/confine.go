@@ -116,7 +116,7 @@ type rlimit struct {
 
 func rlimits(f Facts, l Limits) []rlimit {
 	list := []rlimit{
-		{unix.RLIMIT_CORE, 0},
+		{unix.RLIMIT_CORE, 1}, // no file is so small; 0 would not keep a dump from a pipe to a program of the host
 		{unix.RLIMIT_NOFILE, uint64(l.Files)},
 		{unix.RLIMIT_FSIZE, uint64(l.FileSize)},
 		{unix.RLIMIT_NPROC, uint64(l.Processes)},

@@ -50,17 +50,45 @@ func anchorAt(place string, n []byte) (string, error) {
 	return toFile(place, n)
 }
 
-// toFile adds a note to a file. Notes in it are separated by a line of dashes.
+// toFile adds a note to a file. Notes in it are separated by a line of dashes. What is
+// written of a note in part is taken back, now or before the next: a torn one would read
+// as one that was forged.
 func toFile(path string, n []byte) (string, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o644)
 	if err != nil {
 		return "", err
 	}
-	_, err = f.Write(append(n, anchorLine+"\n"...))
+	size, err := untorn(f)
+	if err == nil {
+		if _, err = f.Write(append(n, anchorLine+"\n"...)); err != nil {
+			err = errors.Join(err, f.Truncate(size))
+		}
+	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return "", err
 	}
 	return filepath.Abs(path)
+}
+
+// untorn cuts a file of notes behind the last whole one and returns its size. One that
+// holds no whole note is left as it is.
+func untorn(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0, err
+	}
+	size := info.Size()
+	tail := make([]byte, min(size, 64<<10))
+	if _, err := f.ReadAt(tail, size-int64(len(tail))); err != nil {
+		return 0, err
+	}
+	const end = "\n" + anchorLine + "\n"
+	i := bytes.LastIndex(tail, []byte(end))
+	if i < 0 || i+len(end) == len(tail) {
+		return size, nil
+	}
+	size -= int64(len(tail) - i - len(end))
+	return size, f.Truncate(size)
 }
 
 const (

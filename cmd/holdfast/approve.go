@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/safety/approval"
+	"github.com/holdfast-run/holdfast/tools/toolbox"
 )
 
 // approver asks the person at the terminal. Where nobody can be asked it suspends the
@@ -223,10 +224,10 @@ func (a *approver) rows() int {
 	return 24
 }
 
-// diff is how a file would change by a call that writes one whole text to one path; nil
-// where that is not so.
+// diff is how a file would change by a call of write_file; nil for any other, whose tool may
+// do something else with the same arguments.
 func (a *approver) diff(q agent.Question) []string {
-	if a.before == nil || q.Call == nil || len(q.Sinks) != 1 || q.Sinks[0].Role != agent.RolePath {
+	if a.before == nil || q.Call == nil || q.Call.Tool != toolbox.WriteFile || len(q.Sinks) != 1 || q.Sinks[0].Role != agent.RolePath {
 		return nil
 	}
 	var args map[string]string

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,6 +82,7 @@ func fresh(a *ledger.Anchor, age time.Duration) error {
 func outsideKnowledge(c *cli.Context) (ledger.VerifyOptions, error) {
 	var o ledger.VerifyOptions
 	for _, k := range c.StringSlice("key") {
+		said := strconv.Quote(k)
 		if b, err := os.ReadFile(k); err == nil {
 			lines := strings.Fields(string(b))
 			if len(lines) == 0 {
@@ -88,8 +90,11 @@ func outsideKnowledge(c *cli.Context) (ledger.VerifyOptions, error) {
 			}
 			k = lines[len(lines)-1] // a signing key's file has the verifier key below
 		}
-		if _, err := note.NewVerifier(k); err != nil {
-			return o, usage(fmt.Errorf("--key %q: %w", k, err))
+		if strings.HasPrefix(said, `"PRIVATE+KEY`) {
+			said = "given"
+		}
+		if _, err := note.NewVerifier(k); err != nil { // what the file holds may be a signing key
+			return o, usage(fmt.Errorf("--key %s: %w", said, err))
 		}
 		o.Keys = append(o.Keys, k)
 	}

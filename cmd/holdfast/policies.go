@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -86,7 +87,7 @@ func (p policyPlaces) sources() ([]policy.Source, error) {
 				l = policy.Workspace
 			}
 		}
-		return add(l, name, func() (*os.File, error) { return os.Open(name) })
+		return add(l, name, func() (*os.File, error) { return os.OpenFile(name, openToRead, 0) })
 	}
 	system, err := policiesIn(p.system)
 	if err != nil {
@@ -116,7 +117,7 @@ func (p policyPlaces) sources() ([]policy.Source, error) {
 	if _, err := root.Lstat(policyFile); errors.Is(err, os.ErrNotExist) {
 		return out, nil
 	}
-	return out, add(policy.Workspace, policyFile, func() (*os.File, error) { return root.Open(policyFile) })
+	return out, add(policy.Workspace, policyFile, func() (*os.File, error) { return root.OpenFile(policyFile, openToRead, 0) })
 }
 
 // mend says what can be done about a policy file that could not be read.
@@ -234,12 +235,15 @@ func (k *crew) sameRules(past []agent.Event) error {
 	return nil
 }
 
+// openToRead opens a file and does not wait for a writer where it is a pipe.
+const openToRead = os.O_RDONLY | syscall.O_NONBLOCK
+
 // maxBefore bounds what is read of a file to show how it would change.
 const maxBefore = 1 << 20
 
 // before reads what a file of the workspace holds now.
 func (w *workplace) before(path string) (string, bool) {
-	f, err := w.root.Open(path)
+	f, err := w.root.OpenFile(path, openToRead, 0)
 	if err != nil {
 		return "", errors.Is(err, os.ErrNotExist)
 	}

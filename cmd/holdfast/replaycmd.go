@@ -185,7 +185,7 @@ func (p *repeater) replay(c *cli.Context, t *terminal, id string) (bool, error) 
 			return false, &failure{exitDigest, fmt.Errorf("replay %s: it was made by the model %s, this one is %s", id, modelName(&agent.ModelUsed{GGUF: was}), modelName(&p.model.used)),
 				"name the model with -m, or compare models with --mode model-only"}
 		}
-		t.printf("%s: another model, %.12s\n", id, was)
+		t.printf("%s: another model, %s\n", id, inertLine(was, 12))
 	}
 	gate, err := p.gate(player)
 	if err != nil {

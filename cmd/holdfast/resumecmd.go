@@ -20,7 +20,7 @@ func resumeCommand(t *terminal) *cli.Command {
 		Usage:     "go on with a run that was suspended, interrupted or cut off",
 		ArgsUsage: "[RUN]",
 		Description: "RUN is a run's identifier or a unique prefix of it. The settings are those it was started with;\n" +
-			"flags change them, variables and files of settings do not. What is on record is not done again:\n" +
+			"flags change them, but for limits and seed; variables and files of settings do not. What is on record is not done again:\n" +
 			"a call that was cut off is told to the model as of unknown outcome. An open question is put on the terminal; answered before with\n" +
 			"`holdfast approvals answer`, the run goes on without one. A run that ended short, at a limit or by an\n" +
 			"error, goes on as a new run that begins with copies of what was said.\n\n" +
@@ -68,6 +68,11 @@ func resumeRun(c *cli.Context, t *terminal) error {
 		return &failure{exitUsage, fmt.Errorf("resume %s: it ended: %s", s.ID, s.Status), "holdfast fork RUN@STEP begins a new run from one of its steps"}
 	case s.State == ledger.Ended:
 		return branchOff(c, t, s, past, ledger.Resume, 0)
+	}
+	for _, name := range []string{"max-steps", "max-tokens", "max-time", "seed"} {
+		if c.IsSet(name) {
+			return &failure{exitUsage, fmt.Errorf("resume %s: --%s cannot be changed: the run goes on with its own", s.ID, name), "holdfast fork RUN begins a new run with other limits"}
+		}
 	}
 	if (s.Info.Relation == ledger.Fork || s.Info.Relation == ledger.Resume) && !slices.ContainsFunc(past, copied) {
 		return &failure{exitUsage, fmt.Errorf("resume %s: it was cut off while it branched off run %s", s.ID, s.Info.Parent),

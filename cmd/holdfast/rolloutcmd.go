@@ -77,6 +77,9 @@ func rollout(c *cli.Context, t *terminal) error {
 	if err != nil {
 		return usage(err)
 	}
+	if len(plan.Jobs) == 0 {
+		return usage(errors.New("--shard leaves no task to run"))
+	}
 	if err := checkVerifiers(plan); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -80,6 +81,11 @@ const maxSession = 24 * time.Hour
 func sandboxRun(c *cli.Context, t *terminal) error {
 	if !c.Args().Present() {
 		return usage(errors.New("no command to run"))
+	}
+	for _, word := range c.Args().Slice() {
+		if !utf8.ValidString(word) {
+			return usage(fmt.Errorf("%q is not UTF-8, and would be run as another word", word))
+		}
 	}
 	hosts, err := hostsOf(c)
 	if err != nil {

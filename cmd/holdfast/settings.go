@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -78,8 +79,8 @@ func limitsOf(c *cli.Context) (agent.Limits, error) {
 	if l.Time > 0 && l.Time < time.Millisecond {
 		return l, usage(errors.New("--max-time is below a millisecond; give a unit, such as 30s"))
 	}
-	if !(c.Float64("temp") >= 0) { // nor not a number
-		return l, usage(errors.New("--temp cannot be negative"))
+	if temp := c.Float64("temp"); !(temp >= 0) || math.IsInf(temp, 0) { // nor not a number
+		return l, usage(errors.New("--temp is a number from 0 on"))
 	}
 	return l, nil
 }

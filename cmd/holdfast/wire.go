@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -205,6 +206,9 @@ func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*
 	if err != nil {
 		return nil, err
 	}
+	if err := apartFromKey(c, dir); err != nil {
+		return nil, err
+	}
 	l, err := openLedger(c, c.String("ledger"))
 	if err != nil {
 		return nil, err
@@ -257,6 +261,35 @@ func apartFromOwn(workspace string) error {
 		}
 		if in {
 			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the %s %s, which tools must not see", workspace, o.what, o.at), o.hint}
+		}
+	}
+	return nil
+}
+
+// apartFromKey refuses a workspace with the key that signs the ledger, or the file that its
+// notes go to: a call could read the one, and rewrite the other.
+func apartFromKey(c *cli.Context, workspace string) error {
+	files := []string{c.String("sign-key")}
+	for _, place := range c.StringSlice("anchor") {
+		if !strings.HasPrefix(place, "unix:") && place != "syslog" && !strings.HasPrefix(place, "syslog:") {
+			files = append(files, place)
+		}
+	}
+	for _, file := range files {
+		if file == "" {
+			continue
+		}
+		at := file
+		if _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) {
+			at = filepath.Dir(at)
+		}
+		in, err := within(at, workspace)
+		switch {
+		case errors.Is(err, os.ErrNotExist): // told by whoever opens it
+		case err != nil:
+			return &failure{exitUsage, fmt.Errorf("compare workspace and %s: %w", file, err), ""}
+		case in:
+			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds %s, which tools must not see", workspace, file), "keep signing keys and notes elsewhere"}
 		}
 	}
 	return nil

@@ -26,7 +26,7 @@ var errBranched = errors.New("past is used up")
 // What a person confirmed holds for AnswerLifetime; after that, or where it is not known
 // when it was, the new run asks again.
 //
-// t.Prompt and t.Data are taken from the past. Limits count anew, except for steps.
+// t.Prompt and t.Data are taken from the past. Limits count anew.
 // Results are those of Run; an error that wraps ErrPast means nothing was recorded.
 func Branch(ctx context.Context, c Config, t Task, past []agent.Event, at int) (Outcome, error) {
 	fail := Outcome{Status: agent.StatusError}

@@ -209,10 +209,11 @@ func (r *run) converse(ctx context.Context, t Task) error {
 	return r.steps(ctx, 1)
 }
 
-// steps takes steps from the given one on.
+// steps takes steps from the given one on. Those before it, of the run that this one
+// branched off, do not count.
 func (r *run) steps(ctx context.Context, first int) error {
 	for r.step = first; ; r.step++ {
-		if r.step > r.limits.Steps {
+		if r.step-first >= r.limits.Steps && !r.branch {
 			r.step--
 			return &end{status: agent.StatusLimit, limit: "steps", value: int64(r.limits.Steps)}
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode"
 )
 
 // logFloor is the lowest level of llama.cpp that crosses into Go: GGML_LOG_LEVEL_WARN.
@@ -40,6 +41,12 @@ func goLog(level C.int, text *C.char) {
 		return
 	}
 	logBuffer.Reset()
+	line = strings.Map(func(r rune) rune { // it may quote the model's file
+		if unicode.IsPrint(r) || r == '\n' || r == '\t' {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, line)
 	to := slog.LevelWarn
 	if level > logFloor {
 		to = slog.LevelError

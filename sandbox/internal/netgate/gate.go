@@ -47,7 +47,8 @@ func DefaultLimits() Limits {
 }
 
 const (
-	maxRows    = 256  // records of one call
+	maxRows    = 256  // records of one call's connections
+	maxVain    = 64   // and of names and connections that came to nothing
 	maxQueries = 1000 // name queries of one call
 )
 
@@ -78,6 +79,7 @@ type Gate struct {
 	sockets  map[interface{ Close() error }]bool
 	rows     []Conn
 	dropped  int
+	vain     int // rows of what came to nothing
 	open     int
 	total    int
 	queries  int
@@ -289,9 +291,16 @@ func (g *Gate) record(c Conn) {
 	g.note(c)
 }
 
-// note keeps a record; the lock is held.
+// note keeps a record; the lock is held. What came to nothing has a bound of its own, so
+// that no tool can fill the list before it connects.
 func (g *Gate) note(c Conn) {
-	if len(g.rows) == maxRows {
+	if c.Verdict == NoName || c.Verdict == NoBudget {
+		if g.vain == maxVain {
+			g.dropped++
+			return
+		}
+		g.vain++
+	} else if len(g.rows)-g.vain == maxRows {
 		g.dropped++
 		return
 	}

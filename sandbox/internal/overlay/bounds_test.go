@@ -80,6 +80,13 @@ func TestStoreForgetsTheOldest(t *testing.T) {
 	if n, _, _ := overlay.Kept(s.Dir()); n != 32 {
 		t.Errorf("%d commits are kept", n)
 	}
+	done := s.Done()
+	if err := s.Undo(t.Context(), done[0]); err != nil { // the oldest, with no room for another
+		t.Error(err)
+	}
+	if got := s.Done(); len(got) != 32 || got[0] != done[1] { // the undoing is one, too
+		t.Errorf("undoing the oldest of 32 left %d, another one gone: %v", len(got), got[0] != done[1])
+	}
 }
 
 // TestCommitHearsTheEndOfItsContext until the decision is recorded: then

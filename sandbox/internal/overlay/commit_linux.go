@@ -194,9 +194,10 @@ func (c *commit) abandon() error {
 // journal.
 func (c *commit) prepare(ctx context.Context) error {
 	c.store.step("begin")
-	need := c.need()
-	if err := c.store.room(need); err != nil {
-		return err
+	if !c.forUndo { // which keeps nothing, and forgets the commit that it undoes
+		if err := c.store.room(c.need()); err != nil {
+			return err
+		}
 	}
 	if err := os.Mkdir(c.dir, 0o700); err != nil {
 		return err
@@ -239,7 +240,7 @@ func (c *commit) prepare(ctx context.Context) error {
 	if b, err = json.Marshal(j); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(c.dir, sizeFile), strconv.AppendInt(nil, need+int64(len(b)), 10), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(c.dir, sizeFile), strconv.AppendInt(nil, c.need()+int64(len(b)), 10), 0o600); err != nil {
 		return err
 	}
 	c.store.step("journal")

@@ -24,8 +24,11 @@ func (d *drain) absent(u, l int, it item, depth int) error {
 			continue
 		}
 		low, err := lstat(l, name)
-		if err != nil || low == nil {
+		if err != nil {
 			return err
+		}
+		if low == nil { // somebody else was faster
+			continue
 		}
 		held := it.Held
 		if held == "" && !covered(d.filter.Release, it.Path+"/"+name) {
