@@ -162,7 +162,7 @@ func (r *Runner) openStores(ctx context.Context, c Config) error {
 		}
 		found, err := s.Recover(ctx)
 		for _, f := range found {
-			r.recovered = append(r.recovered, Recovered{Commit: f.ID, Call: f.Call, Dir: f.Dir, Finished: f.Finished, Missing: f.Missing, Left: f.Left})
+			r.recovered = append(r.recovered, Recovered{Commit: f.ID, Call: f.Call, Dir: f.Dir, Finished: f.Finished, Missing: f.Missing, Left: f.Left, Kept: f.Kept})
 		}
 		if err != nil {
 			return &Error{Op: "open sandbox", Hint: "a commit of a process that died could not be settled; its journal lies in " + d + "/open", Err: err}

@@ -44,7 +44,8 @@ type Recovered struct {
 	Commit, Call, Dir string
 	Finished          bool     // all of its changes are made; else none
 	Missing           bool     // its workspace is not there; it is settled once it is
-	Left              []string // paths that somebody else changed since, left as they are
+	Left              []string // paths left as they are: somebody else changed them, or took away what was kept beside them
+	Kept              string   // the folder with what is known of Left: the journal, and what files held before
 }
 
 // Held returns how many changes wait for a person.

@@ -1,8 +1,10 @@
 package tools
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -102,12 +104,32 @@ func uncommitted(o *agent.Observation, res sandbox.Result) (line string, ok bool
 // maxChanges bounds how many changes of one call the ledger lists.
 const maxChanges = 1000
 
+// listed are the changes that the ledger lists of all there are: where they are too many,
+// what was there before comes before what is new, so that no tool can hide what it replaced
+// behind files that it made. The digest is of the whole list, as JSON.
+func listed(all []sandbox.Change) (list []sandbox.Change, total int, digest string) {
+	if len(all) <= maxChanges {
+		return all, 0, ""
+	}
+	d := sha256.Sum256(agent.JSON(all).Data)
+	list = slices.Clone(all)
+	made := func(c sandbox.Change) int {
+		if c.Op == "create" {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(list, func(a, b sandbox.Change) int { return made(a) - made(b) })
+	return list[:maxChanges], len(all), hex.EncodeToString(d[:])
+}
+
 // account is what the ledger keeps of a cell's end.
 func account(res sandbox.Result) *agent.Blob {
 	type stream struct {
 		Bytes   int64 `json:"bytes"`
 		Omitted int64 `json:"omitted"`
 	}
+	changes, total, digest := listed(res.Changes)
 	return agent.JSON(struct {
 		Exit     int               `json:"exit"`
 		Signal   int               `json:"signal,omitempty"`
@@ -121,6 +143,8 @@ func account(res sandbox.Result) *agent.Blob {
 		CommitID string            `json:"commit_id,omitempty"`
 		Why      string            `json:"why,omitempty"`
 		Changes  []sandbox.Change  `json:"changes,omitempty"`
+		Total    int               `json:"changes_total,omitempty"`  // where not all are listed
+		Digest   string            `json:"changes_sha256,omitempty"` // of the whole list, then
 		Denials  []sandbox.Denial  `json:"denials,omitempty"`
 		Conns    []sandbox.NetConn `json:"conns,omitempty"`
 		Dropped  int               `json:"conns_dropped,omitempty"`
@@ -131,7 +155,7 @@ func account(res sandbox.Result) *agent.Blob {
 		stream{res.Stdout.Total, max(0, res.Stdout.Omitted())},
 		stream{res.Stderr.Total, max(0, res.Stderr.Omitted())},
 		res.Usage, res.Limits, res.Timings,
-		strings.TrimPrefix(res.Commit.String(), "none"), res.CommitID, res.Why, res.Changes[:min(len(res.Changes), maxChanges)], res.Denials,
+		strings.TrimPrefix(res.Commit.String(), "none"), res.CommitID, res.Why, changes, total, digest, res.Denials,
 		res.Conns, res.ConnsDropped,
 		hex.EncodeToString(res.Plan[:]), hex.EncodeToString(res.Attested[:]),
 	})

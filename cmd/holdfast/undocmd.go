@@ -52,12 +52,13 @@ func changedLine(account *agent.Blob) string {
 		CommitID string           `json:"commit_id"`
 		Why      string           `json:"why"`
 		Changes  []sandbox.Change `json:"changes"`
+		Total    int              `json:"changes_total"`
 	}
 	if err := json.Unmarshal([]byte(account.String()), &a); err != nil || len(a.Changes) == 0 {
 		return ""
 	}
 	if a.Commit != "" && a.Commit != sandbox.CommitDone.String() {
-		return fmt.Sprintf("0 changes; %d not made: %s: %s", len(a.Changes), inertLine(a.Commit, 20), inertLine(a.Why, lineWidth))
+		return fmt.Sprintf("0 changes; %d not made: %s: %s", max(a.Total, len(a.Changes)), inertLine(a.Commit, 20), inertLine(a.Why, lineWidth))
 	}
 	held, first := 0, ""
 	for _, c := range a.Changes {
@@ -70,7 +71,7 @@ func changedLine(account *agent.Blob) string {
 	if held > 1 {
 		first += fmt.Sprintf(", and %d more", held-1)
 	}
-	line := count(len(a.Changes)-held, "change") + first
+	line := count(max(a.Total, len(a.Changes))-held, "change") + first
 	if a.CommitID != "" {
 		line += "; undo with: holdfast sandbox undo " + inertLine(a.CommitID, 40)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -220,7 +221,25 @@ func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*
 	if err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
+	tellRecovered(c.App.ErrWriter, w.runner.Recovered())
 	return &site{w, l}, nil
+}
+
+// tellRecovered names the commits of processes that died, and what became of them.
+func tellRecovered(to io.Writer, list []sandbox.Recovered) {
+	for _, r := range list {
+		what := "nothing of it was kept"
+		switch {
+		case len(r.Left) > 0:
+			what = fmt.Sprintf("%s may hold half of it, %s first; what they held before, and the list: %s",
+				count(len(r.Left), "path"), inertLine(r.Left[0], 80), r.Kept)
+		case r.Missing:
+			what = "its folder is not there; it is settled once it is"
+		case r.Finished:
+			what = "all of it was made; undo with: holdfast sandbox undo " + r.Commit
+		}
+		fmt.Fprintf(to, "note     changes of a call in %s were cut off when its process died: %s\n", inertLine(r.Dir, 80), what)
+	}
 }
 
 // apart refuses a workspace that holds the ledger or lies in its folder: tools could

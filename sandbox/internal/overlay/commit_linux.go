@@ -181,7 +181,10 @@ func revertAll(w *tree, s *shelf, j *journal, last int, step func(string)) (left
 // taken back.
 func (c *commit) abandon() error {
 	if c.shelf != nil {
-		err := c.tree.drop(c.shelf)
+		err := c.store.reverted(c.dir)
+		if err == nil {
+			err = c.tree.drop(c.shelf)
+		}
 		c.shelf.close()
 		if err != nil {
 			return fmt.Errorf("clean up: %w", err)

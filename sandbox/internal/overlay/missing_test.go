@@ -105,3 +105,31 @@ func TestDeviceNumbersChange(t *testing.T) {
 		t.Errorf("%v: %s", err, look(t, w.work()))
 	}
 }
+
+// TestShelfTakenAway removes the shelf of a commit that died half-way: what was made cannot
+// be taken back, and that must be told, with all that is still known kept.
+func TestShelfTakenAway(t *testing.T) {
+	w, was := halfMade(t)
+	shelves, err := filepath.Glob(filepath.Join(w.work(), ".holdfast-*"))
+	if err != nil || len(shelves) != 1 {
+		t.Fatal(shelves, err)
+	}
+	if err := os.RemoveAll(shelves[0]); err != nil {
+		t.Fatal(err)
+	}
+	found, err := w.open(t).Recover(t.Context())
+	if err != nil || len(found) != 1 || len(found[0].Left) == 0 || found[0].Finished {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	if look(t, w.work()) == was {
+		t.Error("nothing was changed, so this test shows nothing")
+	}
+	for _, name := range []string{"journal.json", "pre"} {
+		if _, err := os.Stat(filepath.Join(found[0].Kept, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if again, err := w.open(t).Recover(t.Context()); err != nil || len(again) != 0 {
+		t.Errorf("told twice: %+v, %v", again, err)
+	}
+}

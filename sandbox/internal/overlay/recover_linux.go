@@ -14,7 +14,8 @@ type Recovered struct {
 	ID, Call, Dir string
 	Finished      bool     // all of its changes are made; else none
 	Missing       bool     // its workspace is not there: it waits for that, and Finished says nothing
-	Left          []string // paths that somebody else changed since, left as they are
+	Left          []string // paths that are left as they are: somebody else changed them, or took away what was kept beside them
+	Kept          string   // where what is known of Left lies: the journal, and what files held before
 }
 
 // Recover finishes or takes back what processes left behind when they died.
@@ -75,9 +76,15 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 		r.Missing = true // another file system with the same number for its directory
 		return r, nil
 	}
-	if sh != nil {
+	half := exists(filepath.Join(dir, applyingFile)) && !r.Finished
+	switch {
+	case sh == nil && half && !exists(filepath.Join(dir, revertedFile)):
+		for _, it := range j.Items { // somebody removed the shelf: what is made cannot be taken back
+			r.Left = append(r.Left, it.Path)
+		}
+	case sh != nil:
 		defer sh.close()
-		if exists(filepath.Join(dir, applyingFile)) && !r.Finished {
+		if half {
 			r.Left, err = revertAll(w, sh, j, len(j.Items)-1, s.step)
 			if err != nil {
 				return r, err
@@ -85,16 +92,29 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 		}
 		if len(r.Left) == 0 {
 			s.step("drop shelf")
-			if err := w.drop(sh); err != nil {
+			if err := errors.Join(s.reverted(dir), w.drop(sh)); err != nil {
 				return r, err
 			}
 		}
 	}
 	s.step("forget")
+	if len(r.Left) > 0 {
+		r.Kept = filepath.Join(s.dir, "left", j.ID)
+		return r, errors.Join(os.MkdirAll(filepath.Dir(r.Kept), 0o700), os.Rename(dir, r.Kept))
+	}
 	if r.Finished {
 		return r, os.Rename(dir, filepath.Join(s.dir, "done", j.ID))
 	}
 	return r, os.RemoveAll(dir)
+}
+
+// reverted marks a commit of which nothing is made any more, before its shelf goes: without
+// one, nobody could tell it from a commit whose shelf somebody removed.
+func (s *Store) reverted(dir string) error {
+	if !exists(filepath.Join(dir, applyingFile)) || exists(filepath.Join(dir, doneFile)) {
+		return nil
+	}
+	return mark(filepath.Join(dir, revertedFile))
 }
 
 // Undo takes a commit back, as a commit of its own: all of it or nothing. It

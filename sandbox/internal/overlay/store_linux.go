@@ -149,6 +149,7 @@ const (
 	journalFile  = "journal.json" // prepared: nothing is changed yet
 	applyingFile = "applying"     // some changes may be made
 	doneFile     = "done"         // all of them are
+	revertedFile = "reverted"     // none of them is any more
 	sizeFile     = "size"         // how many bytes it keeps, in decimal
 )
 
