@@ -46,7 +46,7 @@ func TestThresholdsOfAModel(t *testing.T) {
 	if err := saveCalibration("b", eval.Fitted{Temp: 3, Thresholds: eval.Thresholds{Refuse: 0.4, Ask: 0.3}}, 81); err != nil {
 		t.Fatal(err)
 	}
-	want(other, "b", 0.4, 3, false)
+	want(other, "b", 0.4, 3, true)
 	want(other, "c", 0.9, 0, true)
 	want(ours, "a", 0.5, 0, false)
 	b, err := os.ReadFile(calibrations())

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -213,7 +212,7 @@ var notKept = map[string]bool{
 // record, not by the variables and files of another day. But offline is offline.
 func onRecord(flags []cli.Flag) []cli.Flag {
 	for _, f := range flags {
-		if name := f.Names()[0]; name == "offline" || name != "seed" && !strings.HasPrefix(name, "max-") && !keptWithRun(name) {
+		if name := f.Names()[0]; name == "offline" || name != "seed" && !keptWithRun(name) {
 			continue
 		}
 		switch f := f.(type) {

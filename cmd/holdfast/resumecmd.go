@@ -23,7 +23,7 @@ func resumeCommand(t *terminal) *cli.Command {
 			"flags change them, but for limits and seed; variables and files of settings do not. What is on record is not done again:\n" +
 			"a call that was cut off is told to the model as of unknown outcome. An open question is put on the terminal; answered before with\n" +
 			"`holdfast approvals answer`, the run goes on without one. A run that ended short, at a limit or by an\n" +
-			"error, goes on as a new run that begins with copies of what was said.\n\n" +
+			"error, goes on as a new run, with limits of its own, that begins with copies of what was said.\n\n" +
 			"Examples:\n  holdfast resume --last\n  holdfast resume 0192f3",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(onRecord(append(engineFlags(), loopFlags()...)), showFlags(
@@ -70,7 +70,7 @@ func resumeRun(c *cli.Context, t *terminal) error {
 		return branchOff(c, t, s, past, ledger.Resume, 0)
 	}
 	for _, name := range []string{"max-steps", "max-tokens", "max-time", "seed"} {
-		if c.IsSet(name) {
+		if given(c, name) {
 			return &failure{exitUsage, fmt.Errorf("resume %s: --%s cannot be changed: the run goes on with its own", s.ID, name), "holdfast fork RUN begins a new run with other limits"}
 		}
 	}
