@@ -161,7 +161,8 @@ func exportOptions(c *cli.Context) (dataset.Options, error) {
 		}
 	}
 	s := &o.Splits
-	if n, err := fmt.Sscanf(c.String("split"), "%d,%d,%d", &s.Train, &s.Validation, &s.Test); n != 3 || err != nil {
+	n, err := fmt.Sscanf(c.String("split"), "%d,%d,%d", &s.Train, &s.Validation, &s.Test)
+	if n != 3 || err != nil || fmt.Sprintf("%d,%d,%d", s.Train, s.Validation, s.Test) != c.String("split") {
 		return o, fmt.Errorf("--split %q is not three numbers with commas between", c.String("split"))
 	}
 	if c.String("format") == "" {

@@ -41,7 +41,7 @@ func forkCommand(t *terminal) *cli.Command {
 			"limits and whatever settings are given. Files are as they are now: nothing is turned back.\n" +
 			"Without STEP it begins where the other left off.\n\n" +
 			"Examples:\n  holdfast fork 0192f3@2\n  holdfast fork --temp 0.7 --seed 2 --at 2 0192f3",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitInterrupted),
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(onRecord(append(engineFlags(), loopFlags()...)), showFlags(
 			&cli.IntFlag{Name: "at", Usage: "the `STEP` that is taken anew"})...),
 		Action: func(c *cli.Context) error { return forkRun(c, t) },

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -341,6 +342,9 @@ func toolsCall(c *cli.Context, t *terminal) error {
 		return usage(err)
 	}
 	g := agent.Grant{Write: c.Bool("write")}
+	if mine := slices.ContainsFunc(own, func(k tools.Command) bool { return k.Spec.Name == name }); !mine && given(c, "allow-host") {
+		return usage(fmt.Errorf("%s is no tool of a file: no host can be granted to it", name))
+	}
 	for _, k := range own {
 		if k.Spec.Name == name {
 			g.Secrets = k.Secrets
