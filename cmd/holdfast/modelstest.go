@@ -52,9 +52,6 @@ func noted(name, format string, args ...any) trial {
 
 func testModel(c *cli.Context, t *terminal) error {
 	if c.Args().Present() {
-		if given(c, "model") {
-			return usage(errors.New("name one model, by -m or as an argument"))
-		}
 		if err := c.Set("model", c.Args().First()); err != nil {
 			return usage(err)
 		}
