@@ -52,14 +52,20 @@ func otherDevice(t *testing.T, w world, kind string) {
 // TestMissingWorkspaceWaits: a workspace that is gone keeps nobody from working on
 // others, and is settled when it is back.
 func TestMissingWorkspaceWaits(t *testing.T) {
-	for name, inPlace := range map[string]bool{"gone": false, "another in its place": true} {
+	for name, inPlace := range map[string]bool{"gone": false, "another in its place": true, "a link in its place": true} {
 		t.Run(name, func(t *testing.T) {
+			link := name == "a link in its place"
 			w, was := halfMade(t)
 			away := w.work() + ".away"
 			if err := os.Rename(w.work(), away); err != nil {
 				t.Fatal(err)
 			}
-			if inPlace {
+			switch {
+			case link:
+				if err := os.Symlink(away, w.work()); err != nil {
+					t.Fatal(err)
+				}
+			case inPlace:
 				put(t, w.work(), map[string]string{"old": "another"})
 			}
 			for range 2 {
@@ -69,7 +75,7 @@ func TestMissingWorkspaceWaits(t *testing.T) {
 				}
 			}
 			if inPlace {
-				if got := look(t, w.work()); got != "old=another" {
+				if got := look(t, w.work()); !link && got != "old=another" {
 					t.Errorf("changed %s", got)
 				}
 				if err := os.RemoveAll(w.work()); err != nil {

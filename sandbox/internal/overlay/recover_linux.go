@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // Recovered is one transaction that a process did not live to finish.
@@ -57,7 +59,7 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 	}
 	r := &Recovered{ID: j.ID, Call: j.Call, Dir: j.Target.Dir, Finished: exists(filepath.Join(dir, doneFile))}
 	w, err := openTree(j.Target.again())
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, errElsewhere) {
+	if away(err) {
 		if !exists(filepath.Join(dir, applyingFile)) {
 			return nil, os.RemoveAll(dir)
 		}
@@ -106,6 +108,18 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 		return r, os.Rename(dir, filepath.Join(s.dir, "done", j.ID))
 	}
 	return r, os.RemoveAll(dir)
+}
+
+// away reports whether a workspace is not where it was, as far as can be told: gone, another
+// one, behind a link or a file, on a file system that does not answer, or closed to us. It
+// must not keep anybody from working elsewhere.
+func away(err error) bool {
+	for _, e := range []error{os.ErrNotExist, errElsewhere, os.ErrPermission, unix.ELOOP, unix.ENOTDIR, unix.ENOTCONN, unix.ESTALE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // reverted marks a commit of which nothing is made any more, before its shelf goes: without
