@@ -515,6 +515,44 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestNamesDoNotFillTheList asks for many names that are not on the list, and then connects:
+// the connections must still be on record.
+func TestNamesDoNotFillTheList(t *testing.T) {
+	g := gate(t, netgate.Config{Rules: []netgate.Rule{{Host: "api.example", Port: 80}}})
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Names(server)
+	c, err := net.Dial("udp", server.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	for range 300 {
+		c.Write(ask("evil.example", 1))
+		if _, err := c.Read(make([]byte, 600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := newCell(t)
+	g.Accept(in)
+	for range 5 {
+		in.dial(t, "1.1.1.1:80").Close()
+	}
+	rows, dropped := g.Close()
+	names := 0
+	for _, r := range rows {
+		if r.Verdict == netgate.NoName {
+			names++
+		}
+	}
+	if names != 64 || dropped < 300-64 || len(rows) < names+1 {
+		t.Errorf("%d rows, %d of them names, %d dropped", len(rows), names, dropped)
+	}
+}
+
 func FuzzName(f *testing.F) {
 	f.Add(ask("api.example", 1))
 	f.Add(ask("evil.example", 28))
