@@ -207,14 +207,11 @@ func openSite(c *cli.Context, hosts []sandbox.HostRule, own ...tools.Command) (*
 	if err != nil {
 		return nil, err
 	}
-	if err := apartFromKey(c, dir); err != nil {
-		return nil, err
-	}
 	l, err := openLedger(c, c.String("ledger"))
 	if err != nil {
 		return nil, err
 	}
-	if err := cmp.Or(apart(dir, filepath.Dir(l.Path())), apartFromOwn(dir)); err != nil {
+	if err := cmp.Or(apart(dir, filepath.Dir(l.Path())), apartFromOwn(c, dir)); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	w, err := openWorkplaceLending(c.Context, dir, loan{hosts, secrets, c.Duration("time")}, own...)
@@ -261,13 +258,22 @@ func apart(workspace, records string) error {
 
 // apartFromOwn refuses a workspace that holds the data directory, wherever the ledger is, or
 // files of settings: tools could change what was accepted, calibrated or imported, or what
-// the next runs may do. Links are followed. Where there is no such thing yet, it is what it
-// would be made in that counts.
-func apartFromOwn(workspace string) error {
+// the next runs may do. So it is with the key that signs the ledger, which a call could read,
+// and the files that its notes go to. Links are followed. Where there is no such thing yet,
+// it is what it would be made in that counts.
+func apartFromOwn(c *cli.Context, workspace string) error {
 	type own struct{ what, at, hint string }
 	list := []own{{"data directory", dataDir(), "choose a narrower folder with -C DIR, or set XDG_DATA_HOME elsewhere"}}
 	for _, file := range configFiles() {
 		list = append(list, own{"settings", file, "choose a narrower folder with -C DIR, or keep settings elsewhere"})
+	}
+	if key := c.String("sign-key"); key != "" {
+		list = append(list, own{"signing key", key, "keep signing keys elsewhere"})
+	}
+	for _, place := range c.StringSlice("anchor") {
+		if kind, _, _ := strings.Cut(place, ":"); kind != "syslog" && kind != "unix" {
+			list = append(list, own{"notes", place, "keep notes elsewhere"})
+		}
 	}
 	for _, o := range list {
 		at := o.at
@@ -280,35 +286,6 @@ func apartFromOwn(workspace string) error {
 		}
 		if in {
 			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds the %s %s, which tools must not see", workspace, o.what, o.at), o.hint}
-		}
-	}
-	return nil
-}
-
-// apartFromKey refuses a workspace with the key that signs the ledger, or the file that its
-// notes go to: a call could read the one, and rewrite the other.
-func apartFromKey(c *cli.Context, workspace string) error {
-	files := []string{c.String("sign-key")}
-	for _, place := range c.StringSlice("anchor") {
-		if !strings.HasPrefix(place, "unix:") && place != "syslog" && !strings.HasPrefix(place, "syslog:") {
-			files = append(files, place)
-		}
-	}
-	for _, file := range files {
-		if file == "" {
-			continue
-		}
-		at := file
-		if _, err := os.Stat(at); errors.Is(err, os.ErrNotExist) {
-			at = filepath.Dir(at)
-		}
-		in, err := within(at, workspace)
-		switch {
-		case errors.Is(err, os.ErrNotExist): // told by whoever opens it
-		case err != nil:
-			return &failure{exitUsage, fmt.Errorf("compare workspace and %s: %w", file, err), ""}
-		case in:
-			return &failure{exitUsage, fmt.Errorf("open workspace: %s holds %s, which tools must not see", workspace, file), "keep signing keys and notes elsewhere"}
 		}
 	}
 	return nil

@@ -267,6 +267,9 @@ func (x *exporter) leftovers(dir string) ([]string, error) {
 		if _, replaced := x.card.Files[name]; replaced {
 			continue
 		}
+		if name != filepath.Base(name) {
+			return nil, fmt.Errorf("it holds another set, which names %q", name)
+		}
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		d := sha256.Sum256(data)
 		switch {
@@ -274,7 +277,7 @@ func (x *exporter) leftovers(dir string) ([]string, error) {
 			continue
 		case err != nil:
 			return nil, err
-		case name != filepath.Base(name) || hex.EncodeToString(d[:]) != was.Files[name]:
+		case hex.EncodeToString(d[:]) != was.Files[name]:
 			return nil, fmt.Errorf("it holds another set, of which %s was changed", name)
 		}
 		old = append(old, name)

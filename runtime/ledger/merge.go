@@ -90,6 +90,9 @@ type copier struct {
 	l    *Ledger
 	from rowQuerier
 	m    Merged
+
+	run []byte // of the last event that was looked at
+	own bool   // whether it was recorded in this ledger
 }
 
 // The tables in the order in which their rows refer to each other. New rows are compared
@@ -177,17 +180,24 @@ func (c *copier) table(ctx context.Context, i int) error {
 
 // ours reports whether a row says that it was recorded in this ledger.
 func (c *copier) ours(ctx context.Context, table string, names []string, values []any) (bool, error) {
-	var origin []byte
 	switch table {
 	case "run", "head":
-		origin, _ = values[indexOf(names, "origin")].([]byte)
-	case "event": // its run is here by now
-		err := c.l.w.conn.QueryRowContext(ctx, "SELECT origin FROM run WHERE run = ?", values[0]).Scan(&origin)
+		origin, _ := values[indexOf(names, "origin")].([]byte)
+		return bytes.Equal(origin, c.l.meta.ledger), nil
+	case "event": // its run is here by now, and its events come one after another
+		run, _ := values[0].([]byte)
+		if c.run != nil && bytes.Equal(run, c.run) {
+			return c.own, nil
+		}
+		var origin []byte
+		err := c.l.w.conn.QueryRowContext(ctx, "SELECT origin FROM run WHERE run = ?", run).Scan(&origin)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return false, err
 		}
+		c.run, c.own = bytes.Clone(run), bytes.Equal(origin, c.l.meta.ledger)
+		return c.own, nil
 	}
-	return bytes.Equal(origin, c.l.meta.ledger), nil
+	return false, nil
 }
 
 func (c *copier) counted(table string) {

@@ -83,7 +83,7 @@ func (r *Record) written(l leaf, arg string, all *scraps) bool {
 			if len(p) >= telltale {
 				return false
 			}
-			if n := countDigits(p); n > 0 || !glue[p] {
+			if n := countDigits(p); !filler[p] {
 				all.digits += n
 				all.letters += len(p) - n
 			}
@@ -103,10 +103,8 @@ func countDigits(s string) (n int) {
 
 // filler are words that hold others together and say nothing themselves.
 var filler = set("about also been could dear each from have hello here into just more only please regards shall should some such than " +
-	"thank thanks that their them then there these they this those upon very were what when which will with would your yours")
-
-// glue are the short ones of them.
-var glue = set("a all am an and any are as at be but by can did do for get go got had has he her hers hi him his how i if in is it " +
+	"thank thanks that their them then there these they this those upon very were what when which will with would your yours " +
+	"a all am an and any are as at be but by can did do for get go got had has he her hers hi him his how i if in is it " +
 	"its let may me my no nor not now of off oh ok on or our out own per put so the to too up us via was way we who why yes yet you")
 
 var timeOfDay = regexp.MustCompile(`^([01]?[0-9]|2[0-3]):[0-5][0-9]$`)

@@ -468,10 +468,9 @@ func ask(name string, kind uint16) []byte {
 	return be.AppendUint16(be.AppendUint16(append(b, 0), kind), 1)
 }
 
-func TestNames(t *testing.T) {
-	look := &lookups{addrs: addrs("127.0.0.1")}
-	g := gate(t, netgate.Config{Rules: []netgate.Rule{{Host: "api.example", Port: 80}, {Host: "b.example", Port: 80}, {Host: "b.example", Port: 443}},
-		Resolve: look.resolve})
+// asking is a connection by which names are asked for.
+func asking(t *testing.T, g *netgate.Gate) net.Conn {
+	t.Helper()
 	server, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -481,8 +480,16 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c
+}
+
+func TestNames(t *testing.T) {
+	look := &lookups{addrs: addrs("127.0.0.1")}
+	g := gate(t, netgate.Config{Rules: []netgate.Rule{{Host: "api.example", Port: 80}, {Host: "b.example", Port: 80}, {Host: "b.example", Port: 443}},
+		Resolve: look.resolve})
+	c := asking(t, g)
 	for _, q := range []struct {
 		name string
 		kind uint16
@@ -519,17 +526,7 @@ func TestNames(t *testing.T) {
 // the connections must still be on record.
 func TestNamesDoNotFillTheList(t *testing.T) {
 	g := gate(t, netgate.Config{Rules: []netgate.Rule{{Host: "api.example", Port: 80}}})
-	server, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.Names(server)
-	c, err := net.Dial("udp", server.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c := asking(t, g)
 	for range 300 {
 		c.Write(ask("evil.example", 1))
 		if _, err := c.Read(make([]byte, 600)); err != nil {

@@ -94,7 +94,11 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 		}
 		if len(r.Left) == 0 {
 			s.step("drop shelf")
-			if err := errors.Join(s.reverted(dir), w.drop(sh)); err != nil {
+			err := s.reverted(dir)
+			if err == nil {
+				err = w.drop(sh)
+			}
+			if err != nil {
 				return r, err
 			}
 		}
