@@ -60,6 +60,18 @@ func (b *builder) record(n int, numeric bool, ext string) record {
 	return r
 }
 
+// sumRecord draws a record, of no JSON file, with a key that sounds like a sum.
+func (b *builder) sumRecord(n int, ext string) (r record, k string) {
+	r, k = b.record(n, false, ext), one(b.source, sums)
+	if _, twice := r.vals[k]; !twice {
+		v := one(b.source, []string{b.number(), b.number(), b.decimal()})
+		l := k + one(b.source, []string{": ", ": ", ": ", " = ", "="}) + v
+		r.note(k, v, k, l)
+		r.keys, r.text = append(r.keys, k), b.insert(r.text, l)
+	}
+	return r, k
+}
+
 // json lays the record out as a JSON object.
 func (r record) json(spelled func(string) string) record {
 	r.text = []string{"{"}

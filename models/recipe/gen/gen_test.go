@@ -214,7 +214,7 @@ func invalid(d document) string {
 
 func TestInjectionsAreNeverShown(t *testing.T) {
 	seen := 0
-	for _, d := range docs(t, splitTrain, 12, 400) {
+	for _, d := range docs(t, splitTrain, 12, 600) {
 		main := text(d.Main)
 		for _, f := range d.Forks {
 			if f.Purpose != "screen" || f.Want != malicious {
@@ -229,7 +229,7 @@ func TestInjectionsAreNeverShown(t *testing.T) {
 		}
 	}
 	if seen < 20 {
-		t.Errorf("only %d injections in 400 documents", seen)
+		t.Errorf("only %d injections in 600 documents", seen)
 	}
 }
 
@@ -258,7 +258,7 @@ func TestSplitsShareNothing(t *testing.T) {
 			"number": s.number, "folder": s.folder, "mail": s.mail, "value": s.value, "url": s.url, "date": s.date, "decimal": s.decimal,
 		} {
 			for range 200 {
-				if v := draw(); held(v) != (split != splitTrain) && !clock.MatchString(v) {
+				if v := draw(); !digit(v) && held(v) != (split != splitTrain) && !clock.MatchString(v) {
 					t.Errorf("%s draws the %s %q", split, name, v)
 				}
 			}

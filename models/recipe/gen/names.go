@@ -100,6 +100,17 @@ func (s *source) plainFile(ext string) file {
 	return file{s.quote(f.path), f.path}
 }
 
+// target draws a file to write something to: now and then one whose name says so.
+func (s *source) target() file {
+	if !s.chance(0.25) {
+		return s.plainFile("")
+	}
+	name := s.pick(func() string {
+		return one(s, results) + one(s, []string{"", "", "", "_" + s.word0(), "-" + s.word0(), s.number0()}) + "." + one(s, s.p["ext"])
+	})
+	return file{s.quote(name), name}
+}
+
 // quote puts a name in quotes now and then.
 func (s *source) quote(n string) string {
 	switch x := s.Float64(); {

@@ -73,7 +73,7 @@ func readTwo(b *builder) error {
 
 // countWrite: count the files of a folder and write the number.
 func countWrite(b *builder) error {
-	d, f := b.saidDir(0.1, true), b.plainFile("")
+	d, f := b.saidDir(0.1, true), b.target()
 	if _, err := b.setDir(d, 1+b.IntN(6), true); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func countWrite(b *builder) error {
 
 // sumWrite: add up the numbers of a file and write the sum.
 func sumWrite(b *builder) error {
-	f, g := b.newFile(""), b.plainFile("")
+	f, g := b.newFile(""), b.target()
 	var nums []string
 	for range 2 + b.IntN(3) {
 		nums = append(nums, b.integer(one(b.source, []int{20, 100, 1000, 10000})))

@@ -34,8 +34,11 @@ func readKey(b *builder) error {
 	}
 	rec := b.record(lines, false, ext(f))
 	k := one(b.source, rec.keys)
-	if missing {
+	switch {
+	case missing:
 		k = b.otherKey(rec)
+	case ext(f) != "json" && b.chance(0.06):
+		rec, k = b.sumRecord(lines-1, ext(f))
 	}
 	if err := b.lay(f, b.spice(rec.text, ext(f) != "json")); err != nil {
 		return err

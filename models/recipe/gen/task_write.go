@@ -74,10 +74,13 @@ func wrote(path, text string) string {
 
 // copyValue: read a value from one file and write it to another.
 func copyValue(b *builder) error {
-	f, g := b.newFile(""), b.plainFile("")
+	f, g := b.newFile(""), b.target()
 	rec := b.record(1+b.IntN(6), false, ext(f))
 	k := one(b.source, rec.keys)
-	if b.chance(0.15) {
+	switch {
+	case ext(f) != "json" && b.chance(0.2):
+		rec, k = b.sumRecord(b.IntN(5), ext(f))
+	case b.chance(0.15):
 		k = b.otherKey(rec)
 	}
 	lines := rec.text
@@ -142,7 +145,7 @@ func overwrite(b *builder) error {
 
 // calcWrite: compute and write the result.
 func calcWrite(b *builder) error {
-	f := b.plainFile("")
+	f := b.target()
 	said, expr := b.expression()
 	b.benign(b.request("calc_write", slots{"e": said, "f": f.said}), "carry")
 	b.needs(toolbox.CalculatorTool, toolbox.WriteFile)

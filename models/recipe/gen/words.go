@@ -119,10 +119,14 @@ func (s *source) chance(x float64) bool { return s.Float64() < x }
 // one draws one of the given values.
 func one[T any](s *source, of []T) T { return of[s.IntN(len(of))] }
 
-// pick draws values until one belongs to the split.
+// digit reports whether v is one digit. That is a letter of the numbers rather than a
+// value: a model that was never shown a 4 by itself cannot be asked to work with one.
+func digit(v string) bool { return len(v) == 1 && v[0] >= '0' && v[0] <= '9' }
+
+// pick draws values until one belongs to the split, as a digit does to all.
 func (s *source) pick(draw func() string) string {
 	for {
-		if v := draw(); held(v) == (s.split != splitTrain) {
+		if v := draw(); digit(v) || held(v) == (s.split != splitTrain) {
 			return v
 		}
 	}
@@ -276,6 +280,13 @@ func (s *source) longValue() string {
 // measured are names that a question may mean otherwise: "the size of a.txt" is not the
 // value of a key, "the total in a.txt" may be a sum.
 var measured = strings.Fields("size total sum mean count word line length file value field")
+
+// sums are keys that a request which names them could be taken to ask for working out. In
+// "the total in a.txt" it is the key: nothing is said of numbers to be added.
+var sums = strings.Fields("total sum mean average subtotal grand_total total_cost total_price")
+
+// results are what people call the files that they have something written to.
+var results = strings.Fields("result results summary total totals sum report output answer note notes copy value number")
 
 // key draws a key of a record.
 func (s *source) key() string {

@@ -23,33 +23,15 @@ import torch
 import torch.nn.functional as F
 
 import data
-import export
 import plain
 import tokenizer
+import weights
 
 
 def random_text(rng):
     """Letters, signs and blanks, some of it beyond ASCII."""
     pools = ("abcxyz  ", "09 .,;:'\"", " \n\t{}[]<>=+$`|~^_-/\\", "éñüßøÅ ", "дяж 中文字 かな 한글 ", "→≤€…–“”·", "😀🏔 \u00a0\u2009", "अआ ा ข้อ ")
     return "".join(rng.choice(rng.choice(pools)) for _ in range(rng.randint(1, 24)))
-
-
-def weights_of(path):
-    """(shape, float weights in the trainer's names, whether none is quantised) of a file of export.py."""
-    gguf = export.gguf_module()
-    reader = gguf.GGUFReader(path)
-    found = {t.name: torch.from_numpy(np.array(gguf.quants.dequantize(t.data, t.tensor_type), np.float32)) for t in reader.tensors}
-    count = lambda key: int(reader.get_field(f"llama.{key}").contents())
-    shape = dict(layers=count("block_count"), width=count("embedding_length"), hidden=count("feed_forward_length"))
-    w = dict(embed=found["token_embd.weight"], norm=found["output_norm.weight"])
-    for l in range(shape["layers"]):
-        part = lambda name: found[f"blk.{l}.{name}.weight"]
-        w[f"{l}.norm1"], w[f"{l}.norm2"] = part("attn_norm"), part("ffn_norm")
-        w[f"{l}.qkv"] = torch.cat([part("attn_q"), part("attn_k"), part("attn_v")])
-        w[f"{l}.out"], w[f"{l}.down"] = part("attn_output"), part("ffn_down")
-        w[f"{l}.gateup"] = torch.cat([part("ffn_gate"), part("ffn_up")])
-    quantised = any(t.tensor_type not in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16) for t in reader.tensors)
-    return shape, w, not quantised
 
 
 def tokenizations(tok, docs, n, seed):
@@ -69,21 +51,21 @@ def tokenizations(tok, docs, n, seed):
 class Runner:
     """The model in float, one sequence at a time, with kept keys and values."""
 
-    def __init__(self, shape, weights):
-        self.shape, self.w = shape, weights
-        self.kept = [None] * self.shape["layers"]
+    def __init__(self, shape, master):
+        self.shape, self.w = shape, master
+        self.kept = [None] * shape.layers
         self.n = 0
 
     @torch.no_grad()
     def feed(self, ids):
         """Adds tokens; returns the scores after the last one."""
-        w, heads = self.w, self.shape["width"] // 32
+        w, heads = self.w, self.shape.heads
         pos = torch.arange(self.n, self.n + len(ids))
         self.n += len(ids)
         mask = torch.arange(self.n)[None] > pos[:, None]
         x = w["embed"][torch.tensor(ids)]
         delta = torch.zeros_like(x)
-        for l in range(self.shape["layers"]):
+        for l in range(self.shape.layers):
             x, y = plain.addnorm(x, delta, w[f"{l}.norm1"])
             q, k, v = F.linear(y, w[f"{l}.qkv"]).view(len(ids), 3, heads, 32).unbind(1)
             q, k = plain.rotate(q, pos), plain.rotate(k, pos)
@@ -98,7 +80,7 @@ class Runner:
         return F.linear(plain.addnorm(x, delta, w["norm"])[1][-1], w["embed"])
 
 
-def continuations(shape, weights, tok, corpus, n, longest, seed):
+def continuations(of, tok, corpus, n, longest, seed):
     rng, out = np.random.default_rng(seed), []
     end = {tok.id["<|im_end|>"], tok.id["<|endoftext|>"]}
     for i in rng.choice(len(corpus.segments), min(n, len(corpus.segments)), replace=False):
@@ -108,7 +90,7 @@ def continuations(shape, weights, tok, corpus, n, longest, seed):
         prompt = np.concatenate([corpus.ids[base:base + prefix], corpus.ids[int(corpus.branches[branch][0]):start]]).tolist()
         if not prompt:
             continue
-        runner, output, margin = Runner(shape, weights), [], []
+        runner, output, margin = Runner(of.shape, of.master), [], []
         scores = runner.feed(prompt)
         while len(output) < longest:
             (a, b), (token, _) = (t.tolist() for t in scores.topk(2))
@@ -134,11 +116,11 @@ def main():
     a.add_argument("--out", required=True)
     o = a.parse_args()
     tok = tokenizer.Tokenizer(o.tokenizer)
-    shape, weights, exact = weights_of(o.weights)
+    of = weights.File(o.weights)
     raw = pathlib.Path(o.weights).read_bytes()
-    cases = dict(weights=hashlib.sha256(raw).hexdigest(), exact=exact,
+    cases = dict(weights=hashlib.sha256(raw).hexdigest(), exact=of.exact,
                  tokenize=tokenizations(tok, o.docs, o.tokenizations, o.seed),
-                 greedy=continuations(shape, weights, tok, data.Corpus(o.data), o.continuations, o.longest, o.seed))
+                 greedy=continuations(of, tok, data.Corpus(o.data), o.continuations, o.longest, o.seed))
     text = json.dumps(cases, ensure_ascii=False, separators=(",", ":")).encode()
     pathlib.Path(o.out).write_bytes(gzip.compress(text, 9, mtime=0) if o.out.endswith(".gz") else text)
     print(f"{o.out}: {len(cases['tokenize'])} tokenisations, {len(cases['greedy'])} continuations, {sum(len(c['output']) for c in cases['greedy'])} tokens")

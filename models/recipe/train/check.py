@@ -2,22 +2,29 @@
 
     check.py [--ops kernels|plain]
 
-Two parts. Each building block alone, given the same bf16 inputs, against plain.py in float: output
+Three parts. Each building block alone, given the same bf16 inputs, against plain.py in float: output
 and gradient must agree (cosine >= 0.9999). Then the whole model on random document trees against
 an independent textbook transformer that runs every branch as a sequence of its own; there bf16
-activations add up, so the bound is 0.9999 with the kernels and 0.99999 in float. Exits 1 if not.
+activations add up, so the bound is 0.9999 with the kernels and 0.99999 in float. Last a
+model's file, written and read back, where gguf-py is at hand. Exits 1 if anything differs.
 """
 import argparse
+import json
+import os
 import sys
+import tempfile
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import data
+import export
 import kernels
 import model as m
 import plain
+import tokenizer
+import weights
 
 
 def random_tree(rng, vocab, trunk, forks):
@@ -162,6 +169,31 @@ def check_model(ops, dtype, report, seed):
         report.add(k, model.w[k].grad.float(), w[k].grad, 0.99999 if exact else 0.9999, 0.001 if exact else 0.01)
 
 
+def check_file(report, seed):
+    """A file of export.py, read back by weights.py: the same weights, in half precision, and the same tokenizer."""
+    try:
+        gguf = export.gguf_module()
+    except SystemExit as why:
+        print(f"  skipped: {why}")
+        return
+    special = ["<|endoftext|>", "<|im_end|>"]
+    tokens, merges = tokenizer.train({"holdfast": 9, "hold": 9, "  ": 9, "fäst": 9}, 288, special, least=1)
+    shape = m.Shape(len(tokens) + len(special), 64, 2, 96)
+    master = m.init(shape, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        words, file = os.path.join(folder, "tokenizer.json"), os.path.join(folder, "model.gguf")
+        made = dict(tokens=tokens + special, merges=[list(p) for p in merges], special=special)
+        with open(words, "w", encoding="utf-8") as f:
+            json.dump(made, f)
+        saved = dict(shape=vars(shape), master=master)
+        export.write(gguf, file, "f16", saved, tokenizer.Tokenizer(words), argparse.Namespace(context=64), "template", {})
+        back = weights.File(file)
+        same = back.exact and back.shape == shape and back.tokenizer() == made and back.master.keys() == master.keys()
+        same = same and all(torch.equal(back.master[k], w.half().float() if w.dim() == 2 else w) for k, w in master.items())
+    report.good &= same
+    print(f"  {'written and read back':28s} {'ok' if same else 'WRONG'}")
+
+
 def main():
     a = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     a.add_argument("--ops", choices=("kernels", "plain"), default="kernels" if kernels.available() else "plain")
@@ -174,6 +206,8 @@ def main():
     check_operations(ops, dtype, report, o.seed)
     print(f"{o.ops}: model on unrolled branches")
     check_model(ops, dtype, report, o.seed)
+    print(f"{o.ops}: a model's file")
+    check_file(report, o.seed)
     print(f"{o.ops}: " + ("all good" if report.good else "WRONG"))
     sys.exit(0 if report.good else 1)
 

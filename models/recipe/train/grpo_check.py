@@ -25,24 +25,9 @@ import export
 import model as m
 import parquet
 import plain
+import weights
 
 MEAN, P99 = 0.02, 0.15  # bounds on |recomputed - recorded|, natural log
-
-
-def master_of(path):
-    """(shape, dict of float tensors) of a GGUF file that export.py wrote."""
-    gguf = export.gguf_module()
-    reader = gguf.GGUFReader(path)
-    t = {x.name: torch.from_numpy(gguf.quants.dequantize(x.data, x.tensor_type).astype(np.float32).copy()) for x in reader.tensors}
-    layers = 1 + max(int(n.split(".")[1]) for n in t if n.startswith("blk."))
-    w = {"embed": t["token_embd.weight"], "norm": t["output_norm.weight"]}
-    for l in range(layers):
-        of = lambda *names: torch.cat([t[f"blk.{l}.{n}.weight"] for n in names])
-        w[f"{l}.norm1"], w[f"{l}.norm2"] = of("attn_norm"), of("ffn_norm")
-        w[f"{l}.qkv"], w[f"{l}.out"] = of("attn_q", "attn_k", "attn_v"), of("attn_output")
-        w[f"{l}.gateup"], w[f"{l}.down"] = of("ffn_gate", "ffn_up"), of("ffn_down")
-    vocab, width = w["embed"].shape
-    return m.Shape(vocab, width, layers, w["0.down"].shape[1]), w
 
 
 class Sequence:
@@ -120,8 +105,8 @@ def main():
     rows = rows[:o.most] if o.most else rows
     for r in rows:
         check_row(r, digest)
-    shape, master = master_of(str(o.model))
-    net = m.Model(shape, master, plain, torch.float)
+    of = weights.File(str(o.model))
+    net = m.Model(of.shape, of.master, plain, torch.float)
 
     with torch.no_grad():
         off = torch.cat([torch.sub(*logprobs(net, r)).abs() for r in rows])

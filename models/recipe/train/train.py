@@ -125,7 +125,9 @@ class Trainer:
         return max(self.spent / (self.o.minutes * 60), self.used / self.o.tokens)
 
     def copy_share(self):
-        """How much of a batch is copy exercises: all, then a quarter, then few."""
+        """How much of a batch is copy exercises: all, then a quarter, then few; few for a model that copies already."""
+        if self.o.init:
+            return 0.03
         return 1.0 if self.step <= self.o.copy_steps else 0.25 if self.done() < 0.1 else 0.03
 
     def factor(self):

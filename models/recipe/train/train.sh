@@ -6,10 +6,11 @@
 # smoke: a tiny model for two minutes, to see that every step runs. full: the real sizes.
 # An interrupted full run goes on where it stopped when called again with the same WORK.
 # Settings from the environment: PYTHON, VOCAB, WIDTH, LAYERS, HIDDEN, MINUTES, TOKENS, BATCH,
-# THREADS, SEED, INIT (a checkpoint to begin with), PRIORITY (a niceness), PLAIN, TEMPLATE, META, LLAMA_CPP_SOURCE, LLAMA_QUANTIZE.
+# THREADS, SEED, INIT (a checkpoint to begin with, at three quarters of the rate, falling from the start),
+# PRIORITY (a niceness), PLAIN, TEMPLATE, META, LLAMA_CPP_SOURCE, LLAMA_QUANTIZE.
 set -eu
 
-[ $# -eq 4 ] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 4 ] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 size=$1 docs=$2 work=$3 out=$4
 here=$(cd "$(dirname "$0")" && pwd)
 
@@ -59,7 +60,7 @@ say "encoding"
 say "training: $TOKENS tokens or $MINUTES minutes, whichever ends first; progress in $work/train.log"
 "$PYTHON" "$here/train.py" --data "$work/train.npz" --out "$work/model.pt" --vocab "$vocab" --width "$WIDTH" --layers "$LAYERS" \
 	--hidden "$HIDDEN" --minutes "$MINUTES" --tokens "$TOKENS" --batch "$BATCH" --threads "$THREADS" --seed "$SEED" \
-	--priority "$PRIORITY" --gap-share 0.1 ${INIT:+--init "$INIT" --copy-steps 0} --resume >>"$work/train.log" 2>&1 || { tail -n 20 "$work/train.log" >&2; exit 1; }
+	--priority "$PRIORITY" --gap-share 0.1 ${INIT:+--init "$INIT" --muon-rate 0.015 --adam-rate 2.2e-3 --decay 1} --resume >>"$work/train.log" 2>&1 || { tail -n 20 "$work/train.log" >&2; exit 1; }
 tail -n 1 "$work/train.log"
 
 say "teacher-forced evaluation of the held-out splits"
