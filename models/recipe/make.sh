@@ -1,24 +1,25 @@
 #!/usr/bin/env bash
 # Makes the reference model from nothing: documents, tokenizer, training, export.
 #
-#   make.sh full    the real model: 220 M tokens of training, 4 to 7 hours on two cores with AMX
+#   make.sh full    the real model: 220 M tokens of training and then 110 M of new documents,
+#                   5 to 10 hours on two cores with AMX
 #   make.sh smoke   the same steps at a tiny size, in minutes; leaves the committed model alone
 #
-# With FROM=FILE.gguf it goes on from a model that this recipe made, with its tokenizer, for 110 M
-# tokens of new documents: what a change of prompts or documents needs, in half of the time.
+# With FROM=FILE.gguf only the second stage is made, on from a model that this recipe made, with
+# its tokenizer: what a change of prompts or documents needs, in a third of the time.
 #
-# Work is kept in ${WORK:-~/.cache/holdfast/recipe/SIZE}; an interrupted run goes on there.
-# DOCS (how many training documents), SEED and the settings of train/train.sh can be set. The
-# training ends by tokens, so that a slow machine makes the same model later; MINUTES bounds it.
-# On a GPU the batches differ, and so does the model.
+# Work is kept in ${WORK:-~/.cache/holdfast/recipe/SIZE}; an interrupted run goes on there. DOCS
+# (how many training documents), SEED, MORE (tokens of the second stage, 0 for none) and the
+# settings of train/train.sh can be set. A stage ends by tokens, so that a slow machine makes the
+# same model later; MINUTES bounds it. On a GPU the batches differ, and so does the model.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 size=${1:-}
 case $size in
-full) docs=220000 tokens=220e6 least=200 seed=1 ;;
-smoke) docs=3000 seed=1 ;;
-*) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+full) docs=220000 tokens=220e6 least=200 seed=1 more=${MORE:-110e6} ;;
+smoke) docs=3000 seed=1 more=${MORE:-1e6} ;;
+*) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 from=${FROM:-} work=$size
 if [ -n "$from" ]; then
@@ -94,12 +95,24 @@ META
 export META=$work/meta.json
 metadata ""
 train=models/recipe/train
+begun=$work/on/first.pt # by the second stage
 if [ "$size" = smoke ]; then
 	$train/train.sh smoke "$work/docs.jsonl" "$work" "$work/reference.gguf"
-else
+elif [ -n "$from" ] || [ ! -s "$begun" ]; then
 	TOKENS=${TOKENS:-$tokens} MINUTES=${MINUTES:-inf} $train/train.sh full "$work/docs.jsonl" "$work" "$work/reference.gguf"
+	# Where MINUTES ended the training early, nothing is made of it.
+	trained=$(sed -n 's/^wrote .*: [0-9]* steps, \([0-9]*\)\.[0-9]* M tokens.*/\1/p' "$work/train.log" | tail -n 1)
+	least=${LEAST:-$least}
+	if [ "${trained:-0}" -lt "$least" ]; then
+		echo "recipe: trained on ${trained:-0} M tokens, fewer than LEAST=$least: $work/reference.gguf goes no further; give it more TOKENS or MINUTES" >&2
+		exit 1
+	fi
 fi
 holdfast models verify "$work/reference.gguf"
+if [ -z "$from" ] && [ "$more" != 0 ]; then
+	echo "recipe: the second stage, on new documents"
+	exec env -u DOCS -u INIT -u LEAST FROM="$work/reference.gguf" WORK="$work/on" SEED=$((SEED + 1)) TOKENS="$more" models/recipe/make.sh "$size"
+fi
 tasks=120
 [ "$size" = full ] || tasks=40
 
@@ -120,13 +133,6 @@ $train/export.sh "$work/docs.jsonl" "$work" "$work/reference.gguf"
 holdfast models verify "$work/reference.gguf"
 [ "$size" = full ] || exit 0
 
-# Where MINUTES ended the training early, what it made is not put over what is there.
-trained=$(sed -n 's/^wrote .*: [0-9]* steps, \([0-9]*\)\.[0-9]* M tokens.*/\1/p' "$work/train.log" | tail -n 1)
-least=${LEAST:-$least}
-if [ "${trained:-0}" -lt "$least" ]; then
-	echo "recipe: trained on ${trained:-0} M tokens, fewer than LEAST=$least: $work/reference.gguf is not installed; give it more TOKENS or MINUTES" >&2
-	exit 1
-fi
 install_file() { # FROM TO, whole or not at all; a name with a dot is not embedded
 	local part
 	part=$(dirname "$2")/.$(basename "$2").new
