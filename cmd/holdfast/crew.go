@@ -43,6 +43,11 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if c.IsSet("guard") && c.String("guard") == "" { // whoever asks for a judge does not get none
 		return nil, usage(errors.New("--guard names no model"))
 	}
+	if c.IsSet("verify") {
+		if err := checkCommand(c.String("verify")); err != nil {
+			return nil, usage(fmt.Errorf("--verify: %w", err))
+		}
+	}
 	own, err := ownTools(c, t)
 	if err != nil {
 		return nil, err

@@ -24,6 +24,7 @@ const (
 	exitUsage       = 2
 	exitSuspended   = 3
 	exitRefused     = 4
+	exitUnverified  = 5
 	exitLimit       = 6
 	exitLoop        = 7
 	exitModel       = 10
@@ -43,6 +44,7 @@ var exitMeanings = []struct {
 	{exitUsage, "usage or configuration"},
 	{exitSuspended, "suspended: something needs approval; answer it and resume"},
 	{exitRefused, "the request was refused, or the run ended by denials"},
+	{exitUnverified, "done, but the command of --verify failed"},
 	{exitLimit, "a limit was hit"},
 	{exitLoop, "loop detected"},
 	{exitModel, "model missing, unreadable or does not fit"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -118,7 +119,7 @@ func findRuns(c *cli.Context, l *ledger.Ledger, names []string) ([]string, error
 	return ids, nil
 }
 
-// newestRun is the identifier of the run that began last.
+// newestRun is the identifier of the run that began last, of those that are not about another.
 func newestRun(c *cli.Context, l *ledger.Ledger) (string, error) {
 	runs, err := l.Runs(c.Context)
 	if err != nil {
@@ -126,6 +127,11 @@ func newestRun(c *cli.Context, l *ledger.Ledger) (string, error) {
 	}
 	if len(runs) == 0 {
 		return "", &failure{exitUsage, errors.New("the ledger holds no run"), ""}
+	}
+	for _, s := range slices.Backward(runs) {
+		if s.Info.Relation != ledger.Subagent {
+			return s.ID, nil
+		}
 	}
 	return runs[len(runs)-1].ID, nil
 }

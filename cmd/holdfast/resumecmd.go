@@ -25,7 +25,7 @@ func resumeCommand(t *terminal) *cli.Command {
 			"`holdfast approvals answer`, the run goes on without one. A run that ended short, at a limit or by an\n" +
 			"error, goes on as a new run, with limits of its own, that begins with copies of what was said.\n\n" +
 			"Examples:\n  holdfast resume --last\n  holdfast resume 0192f3",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitUnverified, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(onRecord(append(engineFlags(), loopFlags()...)), showFlags(
 			&cli.BoolFlag{Name: "last", Usage: "the newest run that can go on"})...),
 		Action: func(c *cli.Context) error { return resumeRun(c, t) },
@@ -41,7 +41,7 @@ func forkCommand(t *terminal) *cli.Command {
 			"limits and whatever settings are given. Files are as they are now: nothing is turned back.\n" +
 			"Without STEP it begins where the other left off.\n\n" +
 			"Examples:\n  holdfast fork 0192f3@2\n  holdfast fork --temp 0.7 --seed 2 --at 2 0192f3",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitUnverified, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(onRecord(append(engineFlags(), loopFlags()...)), showFlags(
 			&cli.IntFlag{Name: "at", Usage: "the `STEP` that is taken anew"})...),
 		Action: func(c *cli.Context) error { return forkRun(c, t) },
@@ -99,7 +99,7 @@ func resumeRun(c *cli.Context, t *terminal) error {
 	}
 	cfg := k.config(c, t)
 	seen := &observed{show: observer(c, t, rec.ID())}
-	cfg.Recorder, cfg.Observe = rec, seen.see
+	k.watch(c, rec, &cfg, seen)
 	out, err := loop.Resume(c.Context, cfg, k.model.used, past)
 	return conclude(c, t, k.ledger, rec.ID(), out, seen, changed(err))
 }
@@ -261,7 +261,7 @@ func branchOff(c *cli.Context, t *terminal, s ledger.Summary, past []agent.Event
 		cfg.Seed = old.Seed
 	}
 	seen := &observed{show: observer(c, t, rec.ID())}
-	cfg.Recorder, cfg.Observe = rec, seen.see
+	k.watch(c, rec, &cfg, seen)
 	out, err := loop.Branch(c.Context, cfg, loop.Task{Model: k.model.used, Start: k.start(c)}, past, at)
 	if errors.Is(err, loop.ErrPast) {
 		return changed(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/holdfast-run/holdfast/eval"
 	"github.com/holdfast-run/holdfast/runtime/agent"
@@ -12,7 +11,6 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/loop"
 	"github.com/holdfast-run/holdfast/safety/policy"
 	"github.com/holdfast-run/holdfast/sandbox"
-	"github.com/holdfast-run/holdfast/tools"
 )
 
 // rolloutBench makes the runs of a rollout on one loaded model. Its runs may go on at
@@ -173,52 +171,34 @@ func (g *grader) grade(ctx context.Context, step int, end *agent.RunEnd) error {
 		if err != nil {
 			return err
 		}
-		if err := score("command", ok, command); err != nil {
+		if err := score(scoreCommand, ok, command); err != nil {
 			return err
 		}
 		right = right && ok
 	}
-	return score("task", right, "")
+	return score(scoreTask, right, "")
 }
 
-// utility runs the task's own check in a cell that cannot change the workspace, as a run
-// of its own. It reports whether the command succeeded; that it could not be run is an error.
+// utility runs the task's own check. It reports whether the command succeeded; that it could
+// not be run is an error.
 func (g *grader) utility(ctx context.Context, command string) (bool, error) {
-	rec, err := g.b.l.Begin(ctx, ledger.RunInfo{Parent: g.ID(), ParentSeq: g.Last(), Relation: ledger.Subagent})
-	if err != nil {
-		return false, err
-	}
-	defer rec.Close()
-	var end agent.CallEnd
-	_, err = loop.Run(ctx, loop.Config{
-		Model: &operatorModel{command: command}, Judge: operatorJudge{agent.Grant{Profile: g.w.profile()}}, Executor: g.w.tools, Recorder: rec, Approver: replies(false),
-		Observe: func(e agent.Event) {
-			if b, is := e.Body.(*agent.CallEnd); is {
-				end = *b
-			}
-		},
-	}, loop.Task{Prompt: command, Start: agent.RunStart{Agent: "verifier", Build: thisBuild().String()}})
-	if err != nil {
+	end, err := g.w.verify(ctx, g.b.l, g.Run, command)
+	switch {
+	case errors.Is(err, errNotVerified):
+		return false, notVerifiable(g.j.Task.ID, err)
+	case err != nil:
 		return false, fmt.Errorf("run the task's command: %w", err)
 	}
-	switch {
-	case end.Code == "exec":
-		return false, &failure{exitSandbox, fmt.Errorf("run the task's command: %s", end.Out), "make a shell such as /bin/sh readable to cells; holdfast doctor looks for what else is missing"}
-	case end.Status == "" || end.Status == agent.CallDenied:
-		return false, notVerifiable(g.j.Task.ID, fmt.Errorf("it was not run: %s", end.Code))
-	}
-	return end.Status == agent.CallOK && end.Exit == 0, nil
+	return succeeded(end), nil
 }
 
 // checkVerifiers refuses commands of tasks that no cell would be given, before any run.
 func checkVerifiers(plan eval.Rollout) error {
-	specs := tools.Builtin()
-	at := slices.IndexFunc(specs, func(s agent.ToolSpec) bool { return s.Name == tools.RunCommand })
 	for _, j := range plan.Jobs {
 		if j.Sample > 0 || j.Task.Expect.Command == "" {
 			continue // all attempts at a task have the same
 		}
-		if err := tools.CheckSpec(specs[at], commandCall(j.Task.Expect.Command)); err != nil {
+		if err := checkCommand(j.Task.Expect.Command); err != nil {
 			return notVerifiable(j.Task.ID, err)
 		}
 	}

@@ -29,9 +29,10 @@ func runCommand(t *terminal) *cli.Command {
 			"Examples:\n" +
 			"  holdfast run \"what is the port in server.conf?\"\n" +
 			"  holdfast run -m model.gguf -C ~/project --ask never \"count the lines of notes.txt\"\n" +
+			"  holdfast run --verify \"test -s b.txt\" \"copy the price from a.txt to b.txt\"\n" +
 			"  git diff | holdfast run -m model.gguf \"which files does this change touch?\"\n" +
 			"  holdfast run --tools tools.yaml -m model.gguf \"count the words of notes.txt\"",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitUnverified, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags:              append(append(engineFlags(), loopFlags()...), showFlags()...),
 		Action:             func(c *cli.Context) error { return runTask(c, t) },
 	}
@@ -63,7 +64,7 @@ func runTask(c *cli.Context, t *terminal) error {
 
 	cfg := k.config(c, t)
 	seen := &observed{show: observer(c, t, rec.ID())}
-	cfg.Recorder, cfg.Observe = rec, seen.see
+	k.watch(c, rec, &cfg, seen)
 	out, err := loop.Run(c.Context, cfg, loop.Task{Prompt: prompt, Data: data, Model: k.model.used, Start: k.start(c)})
 	return conclude(c, t, k.ledger, rec.ID(), out, seen, err)
 }
@@ -75,6 +76,8 @@ type observed struct {
 	cut    bool              // the last event says that the run was interrupted
 	turn   int64             // position of the agent's last generation
 	short  bool              // that broke off at its limit
+
+	verified *verifying // nil where nothing verifies the run
 }
 
 // see takes one event. It is a loop.Config.Observe.
@@ -117,6 +120,9 @@ func observer(c *cli.Context, t *terminal, runID string) func(agent.Event) {
 
 // conclude prints the answer and where the record is, and maps the ending to an error.
 func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out loop.Outcome, seen *observed, err error) error {
+	if seen.verified.interrupted() { // done, and open on record
+		out.Status = agent.StatusSuspended
+	}
 	if out.Answer != "" && !c.Bool("json") {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a reader that left is told below
 		fmt.Fprintln(t.out, inert(out.Answer))
@@ -132,7 +138,7 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 			return errors.Join(err, serr)
 		}
 	}
-	if err != nil {
+	if err := seen.verified.conclude(c, t, err); err != nil {
 		return err
 	}
 	if code := statusCode(out.Status); code != exitDone {

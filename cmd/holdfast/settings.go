@@ -59,7 +59,7 @@ func engineFlags() []cli.Flag {
 // loopFlags are those of commands that run an agent.
 func loopFlags() []cli.Flag {
 	return append(append(askHostFlags(), secretFlag()),
-		dirFlag(), ledgerFlag(), policyFlag(), toolsFlag(), reviewFlag(), guardFlag(),
+		dirFlag(), ledgerFlag(), policyFlag(), toolsFlag(), reviewFlag(), guardFlag(), verifyFlag(),
 		&cli.StringFlag{Name: "ask", Value: "on-risk", EnvVars: []string{"HOLDFAST_ASK"},
 			Usage: "`WHEN` to ask a person: " + strings.Join(askModes, ", ") + " (never: what would be asked is denied)"},
 		&cli.IntFlag{Name: "max-steps", Usage: "turns of the model", DefaultText: fmt.Sprint(loop.DefaultLimits.Steps), EnvVars: []string{"HOLDFAST_MAX_STEPS"}},

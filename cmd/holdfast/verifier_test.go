@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/holdfast-run/holdfast/runtime/ledger"
+)
+
+// TestInterruptedVerifier ends a verifier by an interrupt: the run stays open, and is verified
+// when it goes on.
+func TestInterruptedVerifier(t *testing.T) {
+	data := t.TempDir()
+	ws := workspaceWith(t, map[string]string{"relay.conf": "port: 4711\n"})
+	c := holdfastProcess(t, data, "run", "--ask", "never", "--verify", "sleep 100", "-C", ws, "what is the port in relay.conf?")
+	var stderr strings.Builder
+	c.Stderr = &stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(data, "holdfast", "ledger", "ledger.db")
+	runs := func() []ledger.Summary {
+		l, err := ledger.Open(context.Background(), path, ledger.Options{ReadOnly: true})
+		if err != nil {
+			return nil // not there yet
+		}
+		defer l.Close()
+		list, err := l.Runs(context.Background())
+		if err != nil {
+			t.Error(err)
+		}
+		return list
+	}
+	for end := time.Now().Add(time.Minute); len(runs()) < 2 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.Process.Signal(syscall.SIGINT)
+	c.Wait()
+	if got := c.ProcessState.ExitCode(); got != exitInterrupted || !strings.Contains(stderr.String(), "holdfast resume ") {
+		t.Fatalf("exit code %d\n%s", got, &stderr)
+	}
+	if list := runs(); len(list) != 2 || list[0].State == ledger.Ended || list[1].Agent != "verifier" {
+		t.Fatalf("on record: %+v", list)
+	}
+
+	out, err := holdfastProcess(t, data, "resume", "--last", "--verify", "true").Output()
+	if list := runs(); err != nil || !strings.Contains(string(out), "4711") || len(list) != 3 || list[0].State != ledger.Ended {
+		t.Errorf("%v: %q, on record: %+v", err, out, list)
+	}
+}
