@@ -126,7 +126,7 @@ var sockets = []string{
 }
 
 var sysinfo = []string{
-	"uname", "sysinfo", "getrusage", "getrlimit", "setrlimit", "prlimit64", "getrandom",
+	"uname", "sysinfo", "getrusage", "getrlimit", "getrandom",
 }
 
 // A tool may restrict itself further.
@@ -135,6 +135,8 @@ var restriction = []string{
 }
 
 const prCapAmbient = 47
+
+const rlimitCore = 4 // RLIMIT_CORE
 
 const eperm = 0x00050000 | Action(syscall.EPERM)
 
@@ -174,9 +176,18 @@ func conditional() map[string]Rule {
 		}, Default: eperm},
 		// PER_LINUX, PER_LINUX32, query
 		"personality": {Cases: []Case{{Arg: 0, In: []uint32{0, 8, 0xffffffff}, Then: Allow}}, Default: eperm},
+		// Lowered to 0, the limit on core files would let a crash start the program of the
+		// host that takes dumps; that of a cell is 1. Programs take ENOSYS for a system
+		// without, EPERM for a fault.
+		"setrlimit": cores(0), "prlimit64": cores(1),
 		// filters of its own, but no supervisor
 		"seccomp": {Cases: []Case{{Arg: 1, Mask: 8, In: []uint32{8}, Then: eperm}}, Default: Allow},
 	}
+}
+
+// cores is the rule of a call whose argument names a resource to be limited.
+func cores(arg int) Rule {
+	return Rule{Cases: []Case{{Arg: arg, In: []uint32{rlimitCore}, Then: Errno(syscall.ENOSYS)}}, Default: Allow}
 }
 
 // inet is the rule of socket where there is a network: TCP and UDP over IPv4.
