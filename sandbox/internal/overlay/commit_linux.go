@@ -113,6 +113,10 @@ func (c *commit) run(ctx context.Context) (string, error) {
 	if err := c.applyAll(); err != nil {
 		return "", err
 	}
+	c.store.step("settle")
+	if err := c.store.settle(c.tree); err != nil {
+		return "", c.takeBack(len(c.journal.Items)-1, fmt.Errorf("write out the changes: %w", err))
+	}
 	c.store.step("done")
 	if err := mark(filepath.Join(c.dir, doneFile)); err != nil {
 		return "", c.takeBack(len(c.journal.Items)-1, fmt.Errorf("commit changes: %w", err))
@@ -181,7 +185,7 @@ func revertAll(w *tree, s *shelf, j *journal, last int, step func(string)) (left
 // taken back.
 func (c *commit) abandon() error {
 	if c.shelf != nil {
-		err := c.store.reverted(c.dir)
+		err := c.store.reverted(c.dir, c.tree)
 		if err == nil {
 			err = c.tree.drop(c.shelf)
 		}

@@ -94,7 +94,7 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 		}
 		if len(r.Left) == 0 {
 			s.step("drop shelf")
-			err := s.reverted(dir)
+			err := s.reverted(dir, w)
 			if err == nil {
 				err = w.drop(sh)
 			}
@@ -128,9 +128,12 @@ func away(err error) bool {
 
 // reverted marks a commit of which nothing is made any more, before its shelf goes: without
 // one, nobody could tell it from a commit whose shelf somebody removed.
-func (s *Store) reverted(dir string) error {
+func (s *Store) reverted(dir string, w *tree) error {
 	if !exists(filepath.Join(dir, applyingFile)) || exists(filepath.Join(dir, doneFile)) {
 		return nil
+	}
+	if err := s.settle(w); err != nil {
+		return err
 	}
 	return mark(filepath.Join(dir, revertedFile))
 }
