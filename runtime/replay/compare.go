@@ -61,14 +61,18 @@ func (f *performance) differs(was, now agent.Event) *Divergence {
 		return &Divergence{Seq: was.Seq, Kind: was.Body.Kind(), Recorded: was.Body.Kind(), Replayed: now.Body.Kind()}
 	}
 	a, b := f.fields(was), f.fields(now)
-	for i := range a {
-		if i >= len(b) || a[i] != b[i] {
-			d := &Divergence{Seq: was.Seq, Kind: was.Body.Kind(), Field: a[i].name, Recorded: quote(a[i].value)}
-			if i < len(b) {
-				d.Replayed = quote(b[i].value)
-			}
-			return d
+	for i := range max(len(a), len(b)) {
+		if i < len(a) && i < len(b) && a[i] == b[i] {
+			continue
 		}
+		d := &Divergence{Seq: was.Seq, Kind: was.Body.Kind()}
+		if i < len(b) {
+			d.Field, d.Replayed = b[i].name, quote(b[i].value)
+		}
+		if i < len(a) {
+			d.Field, d.Recorded = a[i].name, quote(a[i].value)
+		}
+		return d
 	}
 	return nil
 }

@@ -106,6 +106,13 @@ func TestDivergenceIsFound(t *testing.T) {
 	otherToken[1].Tokens.Output = []int32{3, 5}
 	deny := judge()
 	deny.OnCall = func(agent.Proposal) agent.Verdict { return agent.Verdict{Code: "unsafe"} }
+	more := judge()
+	before := more.OnCall
+	more.OnCall = func(p agent.Proposal) agent.Verdict {
+		v := before(p)
+		v.Votes = append(v.Votes, agent.Vote{Rule: "new", Outcome: agent.Allow})
+		return v
+	}
 	for name, c := range map[string]struct {
 		mode        replay.Mode
 		turns       []agent.Turn
@@ -117,6 +124,7 @@ func TestDivergenceIsFound(t *testing.T) {
 		"OtherTokenStrictly":   {replay.Strict, otherToken, judge(), "gen.end", "ids", true},
 		"OtherTokenOtherwise":  {replay.ToolsRecorded, otherToken, judge(), "", "", false},
 		"OtherTokenModelOnly":  {replay.ModelOnly, otherToken, judge(), "gen.end", "ids", true},
+		"OneMoreVote":          {replay.Decisions, turns(), more, "verdict", "vote", true},
 		"OtherVerdict":         {replay.Decisions, turns(), deny, "verdict", "outcome", true},
 		"OtherVerdictStrictly": {replay.Strict, turns(), deny, "verdict", "outcome", true},
 	} {
