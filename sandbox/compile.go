@@ -144,7 +144,10 @@ func checkWorkspace(s Spec, f Facts) error {
 	if w.Write && s.Profile.granted() && !s.Grants.Write {
 		return &SpecError{"Workspace.Write", "this profile needs a grant to write"}
 	}
-	if w.Write && !layered(*w, f) && !f.Config.AllowDirectWrite {
+	if w.Drop && !w.Write {
+		return &SpecError{"Workspace.Drop", "belongs to a workspace that can be written"}
+	}
+	if w.Write && !layered(*w, f) && (w.Drop || !f.Config.AllowDirectWrite) {
 		have := "none on this machine"
 		if src.Below {
 			have = "something mounted below " + w.Dir

@@ -110,7 +110,10 @@ func TestCompileRefuses(t *testing.T) {
 		"MountTwice": {"Mounts[1]", func(s *sandbox.Spec, _ *sandbox.Facts) {
 			s.Mounts = []sandbox.Mount{{Source: "/opt/go"}, {Source: "/opt/go"}}
 		}},
-		"MountOfRoot":           {"Mounts[0]", func(s *sandbox.Spec, _ *sandbox.Facts) { s.Mounts = []sandbox.Mount{{Source: "/", Target: "/host"}} }},
+		"MountOfRoot": {"Mounts[0]", func(s *sandbox.Spec, _ *sandbox.Facts) { s.Mounts = []sandbox.Mount{{Source: "/", Target: "/host"}} }},
+		"DropsWhatItCannotWrite": {"Workspace.Drop", func(s *sandbox.Spec, _ *sandbox.Facts) {
+			s.Workspace = &sandbox.Workspace{Dir: work.Dir, Drop: true}
+		}},
 		"TimeAboveBound":        {"Limits.Time", func(s *sandbox.Spec, _ *sandbox.Facts) { s.Limits.Time = 1 << 60 }},
 		"NegativeMemory":        {"Limits.Memory", func(s *sandbox.Spec, _ *sandbox.Facts) { s.Limits.Memory = -1 }},
 		"ProcessesAboveBound":   {"Limits.Processes", func(s *sandbox.Spec, _ *sandbox.Facts) { s.Limits.Processes = 1 << 20 }},

@@ -43,6 +43,7 @@ type Mount struct {
 type Workspace struct {
 	Dir   string // absolute host path, free of symbolic links
 	Write bool   // false shows it read-only
+	Drop  bool   // with Write: what the call changes is dropped when it is over
 }
 
 // Grants widens Strict for one call, by decision. The zero value grants nothing.

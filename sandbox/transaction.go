@@ -47,7 +47,7 @@ func (c *cell) settle(ctx context.Context, started bool) error {
 	}
 	defer c.layer.Close()
 	switch {
-	case !started || c.spec.Workspace == nil:
+	case !started || c.spec.Workspace == nil || c.spec.Workspace.Drop:
 		return nil
 	case c.result.Stuck:
 		c.result.Commit, c.result.Why = CommitDropped, "a process of the cell still runs"

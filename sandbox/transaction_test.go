@@ -38,6 +38,29 @@ func content(t testing.TB, p string) string {
 	return string(b)
 }
 
+// TestDroppedChanges: a call that may write a workspace whose changes are dropped sees them,
+// and nobody else ever does.
+func TestDroppedChanges(t *testing.T) {
+	r := open(t, sandbox.Config{})
+	dir := realDir(t)
+	fill(t, dir, map[string]string{"a": "1\n", "old/c": "3\n"})
+	s := writable(dir)
+	s.Workspace.Drop = true
+	s.CallID, s.Argv = "dropped", []string{"/bin/sh", "-c", "echo more >> a && rm -r old && echo 4 > new && cat a new && ls"}
+	rec := recorder{deciding: func(sandbox.CommitRecord) error { t.Error("asked to commit"); return nil }}
+	res, err := r.Run(t.Context(), s, &rec)
+	if err != nil || out(res) != "1\nmore\n4\na\nnew\n" || res.Commit != sandbox.CommitNone || len(res.Changes) > 0 {
+		t.Errorf("%v, commit %v %s: %q %s", err, res.Commit, res.Why, out(res), res.Stderr.Bytes())
+	}
+	if content(t, filepath.Join(dir, "a")) != "1\n" || content(t, filepath.Join(dir, "old/c")) != "3\n" || content(t, filepath.Join(dir, "new")) != "" {
+		t.Error("the workspace changed")
+	}
+	r.WithoutOverlay() // and allowed to write in place: there is nothing to drop then
+	if _, err := r.Run(t.Context(), s, &rec); !errors.Is(err, sandbox.ErrRefused) || content(t, filepath.Join(dir, "a")) != "1\n" {
+		t.Errorf("without a layer: %v", err)
+	}
+}
+
 func TestCallIsOneTransaction(t *testing.T) {
 	r := open(t, sandbox.Config{})
 	dir := realDir(t)

@@ -104,7 +104,7 @@ func (r *Registry) cell(p agent.Permit, t tool, c agent.ToolCall, args map[strin
 		CallID:    c.ID,
 		Profile:   profile,
 		Dir:       sandbox.WorkDir,
-		Workspace: &sandbox.Workspace{Dir: r.config.Workspace, Write: write},
+		Workspace: &sandbox.Workspace{Dir: r.config.Workspace, Write: write, Drop: write && g.Drop},
 		Grants:    sandbox.Grants{Decision: strconv.FormatInt(p.Decision(), 10), Write: write},
 		Limits:    r.config.Limits,
 	}

@@ -25,6 +25,8 @@ type crew struct {
 	guards  modelSession
 	judge   loop.Judge
 	limits  agent.Limits
+
+	verifier string // the command that verifies the run, "" for none
 }
 
 // openCrew checks and opens what the flags name, from cheap to dear: flags, workspace,
@@ -43,10 +45,9 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if c.IsSet("guard") && c.String("guard") == "" { // whoever asks for a judge does not get none
 		return nil, usage(errors.New("--guard names no model"))
 	}
-	if c.IsSet("verify") {
-		if err := checkCommand(c.String("verify")); err != nil {
-			return nil, usage(fmt.Errorf("--verify: %w", err))
-		}
+	verifier, err := verifyOf(c)
+	if err != nil {
+		return nil, err
 	}
 	own, err := ownTools(c, t)
 	if err != nil {
@@ -64,7 +65,7 @@ func openCrew(c *cli.Context, t *terminal) (*crew, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &crew{site: at, limits: limits}
+	k := &crew{site: at, limits: limits, verifier: verifier}
 	k.review, k.rules = c.String("review"), rules
 	if err := k.load(c, t); err != nil {
 		return nil, errors.Join(err, k.Close())

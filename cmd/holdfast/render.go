@@ -136,7 +136,10 @@ func probs(p agent.LabelProbs) string {
 
 func grants(g agent.Grant) string {
 	s := "; " + g.Profile.String() + " profile"
-	if g.Write {
+	switch {
+	case g.Write && g.Drop:
+		s += ", may write the workspace, which is dropped"
+	case g.Write:
 		s += ", may write the workspace"
 	}
 	if len(g.Hosts) > 0 {

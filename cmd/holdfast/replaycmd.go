@@ -121,7 +121,7 @@ func newestOfModel(c *cli.Context, l *ledger.Ledger) ([]string, error) {
 		return nil, ledgerFailure(err)
 	}
 	for _, s := range slices.Backward(runs) {
-		if s.Agent != operatorAgent {
+		if !noModel(s.Agent) {
 			return []string{s.ID}, nil
 		}
 	}
@@ -236,7 +236,7 @@ func (p *repeater) open(c *cli.Context, id string, events []agent.Event, piece f
 	if err != nil {
 		return nil, err
 	}
-	if s.Agent == operatorAgent {
+	if noModel(s.Agent) {
 		return nil, errors.New("it is a command of the operator's own, in which no model took part")
 	}
 	if r := s.Info.Relation; r != ledger.Fork && r != ledger.Resume {

@@ -91,6 +91,9 @@ func resumeRun(c *cli.Context, t *terminal) error {
 		return ledgerFailure(err)
 	}
 	defer rec.Close()
+	if err := closeVerifiers(c.Context, k.ledger, s.ID); err != nil {
+		return err
+	}
 	if past, err = k.ledger.ReadAll(c.Context, s.ID); err != nil {
 		return ledgerFailure(err)
 	}
@@ -99,7 +102,7 @@ func resumeRun(c *cli.Context, t *terminal) error {
 	}
 	cfg := k.config(c, t)
 	seen := &observed{show: observer(c, t, rec.ID())}
-	k.watch(c, rec, &cfg, seen)
+	k.watch(c, t, rec, &cfg, seen)
 	out, err := loop.Resume(c.Context, cfg, k.model.used, past)
 	return conclude(c, t, k.ledger, rec.ID(), out, seen, changed(err))
 }
@@ -261,7 +264,7 @@ func branchOff(c *cli.Context, t *terminal, s ledger.Summary, past []agent.Event
 		cfg.Seed = old.Seed
 	}
 	seen := &observed{show: observer(c, t, rec.ID())}
-	k.watch(c, rec, &cfg, seen)
+	k.watch(c, t, rec, &cfg, seen)
 	out, err := loop.Branch(c.Context, cfg, loop.Task{Model: k.model.used, Start: k.start(c)}, past, at)
 	if errors.Is(err, loop.ErrPast) {
 		return changed(err)

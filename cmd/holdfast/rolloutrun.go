@@ -184,9 +184,9 @@ func (g *grader) grade(ctx context.Context, step int, end *agent.RunEnd) error {
 func (g *grader) utility(ctx context.Context, command string) (bool, error) {
 	end, err := g.w.verify(ctx, g.b.l, g.Run, command)
 	switch {
-	case errors.Is(err, errNotVerified):
+	case errors.Is(err, errNotRun):
 		return false, notVerifiable(g.j.Task.ID, err)
-	case err != nil:
+	case err != nil && !errors.Is(err, errNoWord):
 		return false, fmt.Errorf("run the task's command: %w", err)
 	}
 	return succeeded(end), nil

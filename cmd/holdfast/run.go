@@ -64,7 +64,7 @@ func runTask(c *cli.Context, t *terminal) error {
 
 	cfg := k.config(c, t)
 	seen := &observed{show: observer(c, t, rec.ID())}
-	k.watch(c, rec, &cfg, seen)
+	k.watch(c, t, rec, &cfg, seen)
 	out, err := loop.Run(c.Context, cfg, loop.Task{Prompt: prompt, Data: data, Model: k.model.used, Start: k.start(c)})
 	return conclude(c, t, k.ledger, rec.ID(), out, seen, err)
 }
@@ -120,7 +120,7 @@ func observer(c *cli.Context, t *terminal, runID string) func(agent.Event) {
 
 // conclude prints the answer and where the record is, and maps the ending to an error.
 func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out loop.Outcome, seen *observed, err error) error {
-	if seen.verified.interrupted() { // done, and open on record
+	if seen.verified.open() {
 		out.Status = agent.StatusSuspended
 	}
 	if out.Answer != "" && !c.Bool("json") {
@@ -138,7 +138,7 @@ func conclude(c *cli.Context, t *terminal, l *ledger.Ledger, runID string, out l
 			return errors.Join(err, serr)
 		}
 	}
-	if err := seen.verified.conclude(c, t, err); err != nil {
+	if err := seen.verified.conclude(err); err != nil {
 		return err
 	}
 	if code := statusCode(out.Status); code != exitDone {

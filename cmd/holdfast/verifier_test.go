@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -16,7 +17,7 @@ import (
 func TestInterruptedVerifier(t *testing.T) {
 	data := t.TempDir()
 	ws := workspaceWith(t, map[string]string{"relay.conf": "port: 4711\n"})
-	c := holdfastProcess(t, data, "run", "--ask", "never", "--verify", "sleep 100", "-C", ws, "what is the port in relay.conf?")
+	c := holdfastProcess(t, data, "run", "--ask", "never", "--verify", "test -e go || sleep 100", "-C", ws, "what is the port in relay.conf?")
 	var stderr strings.Builder
 	c.Stderr = &stderr
 	if err := c.Start(); err != nil {
@@ -47,8 +48,19 @@ func TestInterruptedVerifier(t *testing.T) {
 		t.Fatalf("on record: %+v", list)
 	}
 
-	out, err := holdfastProcess(t, data, "resume", "--last", "--verify", "true").Output()
+	// the command is that of the run
+	if err := os.WriteFile(filepath.Join(ws, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := holdfastProcess(t, data, "resume", "--last").Output()
 	if list := runs(); err != nil || !strings.Contains(string(out), "4711") || len(list) != 3 || list[0].State != ledger.Ended {
 		t.Errorf("%v: %q, on record: %+v", err, out, list)
+	}
+	// a fork is verified alike, unless it is told not to be
+	if out, err := holdfastProcess(t, data, "fork", runs()[0].ID+"@2").Output(); err != nil || len(runs()) != 5 {
+		t.Errorf("%v: %q, on record: %+v", err, out, runs())
+	}
+	if out, err := holdfastProcess(t, data, "fork", "--verify", "", runs()[0].ID+"@2").Output(); err != nil || len(runs()) != 6 {
+		t.Errorf("%v: %q, on record: %+v", err, out, runs())
 	}
 }

@@ -22,10 +22,12 @@ smoke) docs=3000 seed=1 more=${MORE:-1e6} ;;
 *) sed -n '2,15s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 from=${FROM:-} work=$size
+first=${FIRST:-} # in the second stage of this script's own, the folder of the first
 if [ -n "$from" ]; then
 	[ -r "$from" ] || { echo "recipe: FROM: no file $from" >&2; exit 1; }
 	[ "$size" = smoke ] || docs=200000 tokens=110e6 least=100
-	seed=2 work=$size-from # documents that it has not seen
+	# documents that it has not seen, also where it was made so itself
+	seed=$((16#$(sha256sum <"$from" | cut -c1-7))) work=$size-from
 fi
 docs=${DOCS:-$docs}
 export SEED=${SEED:-$seed}
@@ -33,9 +35,9 @@ work=${WORK:-${XDG_CACHE_HOME:-$HOME/.cache}/holdfast/recipe/$work}
 mkdir -p "$work"
 [ -x bin/holdfast ] || { echo "recipe: bin/holdfast is not built: run make build" >&2; exit 1; }
 
-# The program stays as it is for the hours that this takes, whatever is built beside it, and
-# measures as it is shipped, whatever settings somebody has.
-cp bin/holdfast "$work/.holdfast.new" && mv "$work/.holdfast.new" "$work/holdfast"
+# Program and generator stay as they are for the hours that this takes, whatever is built beside
+# it; the program measures as it is shipped, whatever settings somebody has.
+cp "${first:-bin}/holdfast" "$work/.holdfast.new" && mv "$work/.holdfast.new" "$work/holdfast"
 holdfast() { env -i PATH="$PATH" HOME="$work" XDG_CONFIG_HOME=/nonexistent XDG_DATA_HOME="$work/data" TERM="${TERM:-dumb}" "$work/holdfast" "$@"; }
 
 # What the trainer needs beyond the build: Debian's PyTorch and the parts of gguf-py.
@@ -53,7 +55,11 @@ third_party/llama.cpp/build.sh tools llama-quantize
 
 # What was begun goes on only with the documents that it was begun with, told by the first
 # of them: they hold phrases and prompts, and the digest of the prompts goes into the file.
-go build -trimpath -buildvcs=false -o "$work/gen" ./models/recipe/gen
+if [ -n "$first" ]; then
+	cp "$first/gen" "$work/.gen.new" && mv "$work/.gen.new" "$work/gen"
+else
+	go build -trimpath -buildvcs=false -o "$work/gen" ./models/recipe/gen
+fi
 "$work/gen" -n 2000 -split train -seed "$SEED" -o "$work/first.jsonl" >/dev/null
 made="$(sha256sum <"$work/first.jsonl" | cut -c1-64) docs $docs seed $SEED${from:+ from $(sha256sum <"$from" | cut -c1-64)}"
 rm "$work/first.jsonl"
@@ -83,6 +89,7 @@ fi
 # calibrated that was trained on other prompts.
 frames=$(holdfast version --json | sed -n 's/.*"frames":"\([0-9a-f]*\)".*/\1/p')
 [ ${#frames} = 64 ] || { echo "recipe: holdfast version names no prompts" >&2; exit 1; }
+[ "$frames" = "$("$work/gen" -frames)" ] || { echo "recipe: bin/holdfast has other prompts than the generator: run make build" >&2; exit 1; }
 metadata() { # TEMPERATURE of the labels, "" before it is known
 	cat >"$work/meta.json" <<META
 {"general.name": "holdfast reference",
@@ -104,14 +111,16 @@ elif [ -n "$from" ] || [ ! -s "$begun" ]; then
 	trained=$(sed -n 's/^wrote .*: [0-9]* steps, \([0-9]*\)\.[0-9]* M tokens.*/\1/p' "$work/train.log" | tail -n 1)
 	least=${LEAST:-$least}
 	if [ "${trained:-0}" -lt "$least" ]; then
-		echo "recipe: trained on ${trained:-0} M tokens, fewer than LEAST=$least: $work/reference.gguf goes no further; give it more TOKENS or MINUTES" >&2
+		echo "recipe: trained on ${trained:-0} M tokens, fewer than LEAST=$least: $work/reference.gguf goes no further; give it more TOKENS (MORE in the second stage) or MINUTES" >&2
 		exit 1
 	fi
 fi
 holdfast models verify "$work/reference.gguf"
 if [ -z "$from" ] && [ "$more" != 0 ]; then
 	echo "recipe: the second stage, on new documents"
-	exec env -u DOCS -u INIT -u LEAST FROM="$work/reference.gguf" WORK="$work/on" SEED=$((SEED + 1)) TOKENS="$more" models/recipe/make.sh "$size"
+	least=$(awk "BEGIN { m = int($more / 1e6); print m < 100 ? m : 100 }") # whoever asks for less gets it
+	exec env -u INIT FIRST="$work" FROM="$work/reference.gguf" WORK="$work/on" SEED=$((SEED + 1)) TOKENS="$more" LEAST="${LEAST:-$least}" \
+		models/recipe/make.sh "$size"
 fi
 tasks=120
 [ "$size" = full ] || tasks=40

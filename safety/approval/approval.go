@@ -244,7 +244,10 @@ func Origin(o agent.Origin) string {
 // Grant says in words what a call gets if it is allowed.
 func Grant(g agent.Grant) string {
 	s := g.Profile.String() + " profile"
-	if g.Write {
+	switch {
+	case g.Write && g.Drop:
+		s += ", may write the workspace, which is dropped"
+	case g.Write:
 		s += ", may write the workspace"
 	}
 	for _, h := range g.Hosts {

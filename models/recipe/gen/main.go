@@ -41,6 +41,7 @@ type options struct {
 	only    string
 	workers int
 	tasks   bool
+	frames  bool
 }
 
 func run(args []string, stdout, stderr io.Writer) error {
@@ -53,6 +54,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&o.out, "o", "", "write JSON lines to this file")
 	f.IntVar(&o.show, "show", 0, "print this many documents to read instead")
 	f.BoolVar(&o.tasks, "tasks", false, "write tasks for measuring a model in the loop, not documents")
+	f.BoolVar(&o.frames, "frames", false, "print the digest of the prompts that documents are written with, and nothing else")
 	f.StringVar(&o.only, "kind", "", "with -show: only documents of this kind")
 	f.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many run at once")
 	if err := f.Parse(args); err != nil {
@@ -60,6 +62,10 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	if o.split != splitTrain && o.split != splitSlots && o.split != splitPhr {
 		return fmt.Errorf("split %q is not train, slots or phr", o.split)
+	}
+	if o.frames {
+		fmt.Fprintln(stdout, frame.Digest())
+		return nil
 	}
 	p, err := loadPhrases()
 	if err != nil {

@@ -123,10 +123,17 @@ func one[T any](s *source, of []T) T { return of[s.IntN(len(of))] }
 // value: a model that was never shown a 4 by itself cannot be asked to work with one.
 func digit(v string) bool { return len(v) == 1 && v[0] >= '0' && v[0] <= '9' }
 
-// pick draws values until one belongs to the split, as a digit does to all.
+// pick draws values until one belongs to the split. A digit belongs to all; in those of which
+// one value in eight is drawn it is taken as often, so that it has no larger share there.
 func (s *source) pick(draw func() string) string {
 	for {
-		if v := draw(); digit(v) || held(v) == (s.split != splitTrain) {
+		v := draw()
+		switch {
+		case s.split == splitTrain && (digit(v) || !held(v)):
+			return v
+		case s.split != splitTrain && digit(v) && s.IntN(8) == 0:
+			return v
+		case s.split != splitTrain && !digit(v) && held(v):
 			return v
 		}
 	}

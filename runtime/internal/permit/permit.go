@@ -40,6 +40,7 @@ func (p Profile) String() string {
 type Grant struct {
 	Profile Profile  `json:"profile"`
 	Write   bool     `json:"write"`             // the workspace may be changed
+	Drop    bool     `json:"drop,omitempty"`    // what is changed is dropped when the call is over
 	Hosts   []string `json:"hosts,omitempty"`   // hosts the call may reach
 	Secrets []string `json:"secrets,omitempty"` // names of secrets the call is given
 }

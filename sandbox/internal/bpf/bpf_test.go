@@ -83,17 +83,23 @@ func TestProgramIsSmall(t *testing.T) {
 func TestProgramCatchesMutation(t *testing.T) {
 	policy := bpf.New(bpf.Options{})
 	prog := policy.Compile()
+	differs := func(m bpf.Program) bool {
+		for nr := range uint32(500) {
+			for _, w := range []uint64{0, 4, 1 << 32, 1<<64 - 1} {
+				in := bpf.Input{NR: nr, Arch: bpf.AuditArch, Args: [6]uint64{w, w, w, w, w, w}}
+				if got, _, err := m.Run(in); err != nil || got != policy.Verdict(in) {
+					return true
+				}
+			}
+		}
+		return false
+	}
 	caught := 0
 	for i := range prog {
 		m := append(bpf.Program(nil), prog...)
 		m[i].K ^= 1
-		for nr := range uint32(500) {
-			in := bpf.Input{NR: nr, Arch: bpf.AuditArch}
-			got, _, err := m.Run(in)
-			if err != nil || got != policy.Verdict(in) {
-				caught++
-				break
-			}
+		if differs(m) {
+			caught++
 		}
 	}
 	if caught < len(prog)/2 {

@@ -46,9 +46,11 @@ type Rule struct {
 
 // Case compares the low word of one argument. The kernel takes most of these
 // arguments as 32-bit values, so what is in the high word must not decide
-// (CVE-2019-10063).
+// (CVE-2019-10063). Where Null is set, both words must be 0, as of a pointer to
+// nothing, and nothing else is compared.
 type Case struct {
 	Arg  int    // 0..5
+	Null bool   // match a null pointer
 	Mask uint32 // applied first; 0 stands for all bits
 	Not  bool   // match if the value is none of In
 	In   []uint32
@@ -57,6 +59,9 @@ type Case struct {
 
 // match says whether the case decides for these arguments.
 func (c Case) match(args [6]uint64) bool {
+	if c.Null {
+		return args[c.Arg] == 0
+	}
 	v := uint32(args[c.Arg])
 	if c.Mask != 0 {
 		v &= c.Mask
@@ -89,7 +94,11 @@ func (r Rule) code() Program {
 }
 
 func (c Case) code() Program {
-	p := Program{{Op: ldAbs, K: uint32(16 + 8*c.Arg)}}
+	low := uint32(16 + 8*c.Arg) // of a little-endian machine
+	p := Program{{Op: ldAbs, K: low}}
+	if c.Null {
+		return append(p, Insn{Op: jeqK, Jf: 3}, Insn{Op: ldAbs, K: low + 4}, Insn{Op: jeqK, Jf: 1}, Insn{Op: retK, K: uint32(c.Then)})
+	}
 	if c.Mask != 0 {
 		p = append(p, Insn{Op: andK, K: c.Mask})
 	}

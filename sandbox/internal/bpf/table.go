@@ -136,9 +136,13 @@ var restriction = []string{
 
 const prCapAmbient = 47
 
-const rlimitCore = 4 // RLIMIT_CORE
+// cores is RLIMIT_CORE.
+var cores = []uint32{4}
 
-const eperm = 0x00050000 | Action(syscall.EPERM)
+const (
+	eperm  = 0x00050000 | Action(syscall.EPERM)
+	enosys = 0x00050000 | Action(syscall.ENOSYS)
+)
 
 // conditional returns the calls whose arguments decide.
 func conditional() map[string]Rule {
@@ -179,15 +183,11 @@ func conditional() map[string]Rule {
 		// Lowered to 0, the limit on core files would let a crash start the program of the
 		// host that takes dumps; that of a cell is 1. Programs take ENOSYS for a system
 		// without, EPERM for a fault.
-		"setrlimit": cores(0), "prlimit64": cores(1),
+		"setrlimit": {Cases: []Case{{Arg: 0, In: cores, Then: enosys}}, Default: Allow},
+		"prlimit64": {Cases: []Case{{Arg: 2, Null: true, Then: Allow}, {Arg: 1, In: cores, Then: enosys}}, Default: Allow},
 		// filters of its own, but no supervisor
 		"seccomp": {Cases: []Case{{Arg: 1, Mask: 8, In: []uint32{8}, Then: eperm}}, Default: Allow},
 	}
-}
-
-// cores is the rule of a call whose argument names a resource to be limited.
-func cores(arg int) Rule {
-	return Rule{Cases: []Case{{Arg: arg, In: []uint32{rlimitCore}, Then: Errno(syscall.ENOSYS)}}, Default: Allow}
 }
 
 // inet is the rule of socket where there is a network: TCP and UDP over IPv4.

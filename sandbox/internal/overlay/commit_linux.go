@@ -114,7 +114,7 @@ func (c *commit) run(ctx context.Context) (string, error) {
 		return "", err
 	}
 	c.store.step("settle")
-	if err := c.store.settle(c.tree); err != nil {
+	if err := c.store.settle(c.tree, c.journal, c.shelf); err != nil {
 		return "", c.takeBack(len(c.journal.Items)-1, fmt.Errorf("write out the changes: %w", err))
 	}
 	c.store.step("done")
@@ -185,7 +185,7 @@ func revertAll(w *tree, s *shelf, j *journal, last int, step func(string)) (left
 // taken back.
 func (c *commit) abandon() error {
 	if c.shelf != nil {
-		err := c.store.reverted(c.dir, c.tree)
+		err := c.store.reverted(c.dir, c.tree, c.journal, c.shelf)
 		if err == nil {
 			err = c.tree.drop(c.shelf)
 		}

@@ -94,7 +94,7 @@ func (s *Store) recoverOne(dir string) (*Recovered, error) {
 		}
 		if len(r.Left) == 0 {
 			s.step("drop shelf")
-			err := s.reverted(dir, w)
+			err := s.reverted(dir, w, j, sh)
 			if err == nil {
 				err = w.drop(sh)
 			}
@@ -128,11 +128,11 @@ func away(err error) bool {
 
 // reverted marks a commit of which nothing is made any more, before its shelf goes: without
 // one, nobody could tell it from a commit whose shelf somebody removed.
-func (s *Store) reverted(dir string, w *tree) error {
+func (s *Store) reverted(dir string, w *tree, j *journal, sh *shelf) error {
 	if !exists(filepath.Join(dir, applyingFile)) || exists(filepath.Join(dir, doneFile)) {
 		return nil
 	}
-	if err := s.settle(w); err != nil {
+	if err := s.settle(w, j, sh); err != nil {
 		return err
 	}
 	return mark(filepath.Join(dir, revertedFile))

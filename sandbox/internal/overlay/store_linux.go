@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -138,8 +139,9 @@ func mark(name string) error {
 
 // settle has what was done to a workspace written out before a mark in the store says so. When
 // the power fails, the mark would else stand without it. A single file system whose journal
-// keeps the order of its operations needs no such care.
-func (s *Store) settle(w *tree) error {
+// keeps the order of its operations needs no such care. The texts of files were written out
+// when they were staged; this is about names and modes.
+func (s *Store) settle(w *tree, j *journal, sh *shelf) error {
 	var here, there unix.Statfs_t
 	if err := errors.Join(unix.Statfs(s.dir, &here), unix.Fstatfs(w.fd, &there)); err != nil {
 		return err
@@ -148,7 +150,33 @@ func (s *Store) settle(w *tree) error {
 	if ordered && here.Type == there.Type && here.Fsid == there.Fsid {
 		return nil
 	}
-	return unix.Syncfs(w.fd)
+	if err := unix.Fsync(sh.fd); err != nil {
+		return err
+	}
+	done := map[string]bool{}
+	for _, it := range j.Items {
+		changed := []string{path.Dir(it.Path)}
+		if it.Op == Chmod {
+			changed = append(changed, it.Path)
+		}
+		for _, p := range changed {
+			if done[p] {
+				continue
+			}
+			done[p] = true
+			f, err := beneath(w.fd, p)
+			if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+				continue // it went, and its parent is among the others
+			}
+			if err == nil {
+				err = errors.Join(f.Sync(), f.Close())
+			}
+			if err != nil { // one that we may not read, say
+				return unix.Syncfs(w.fd)
+			}
+		}
+	}
+	return nil
 }
 
 func syncDir(dir string) error {
