@@ -82,7 +82,7 @@ func policyExplain(c *cli.Context, t *terminal) error {
 	}
 	wrong := 0
 	for _, r := range verdicts {
-		e := r.Explain(tools.CheckSpec)
+		e := r.Explain(formOf(r))
 		if !e.Reproduced() {
 			wrong++
 		}
@@ -103,6 +103,17 @@ func policyExplain(c *cli.Context, t *terminal) error {
 		return silent{exitLedger}
 	}
 	return nil
+}
+
+// formOf checks the form of a recorded call again, nil where that cannot be done: what the
+// declaration of a tool of the user's own lets through, its program's command line may still
+// refuse, and that is not on record.
+func formOf(r *safety.Recorded) safety.Checker {
+	built := slices.ContainsFunc(tools.Builtin(), func(s agent.ToolSpec) bool { return s.Digest() == r.Spec.Digest() })
+	if !built && tools.CheckSpec(r.Spec, r.Call) == nil {
+		return nil
+	}
+	return tools.CheckSpec
 }
 
 // explained is one line of policy explain --json.
