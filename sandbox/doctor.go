@@ -119,7 +119,7 @@ func optional(rep Report, f Facts) Report {
 // what is lost without, and what helps.
 var optionalLayers = []struct{ name, evidence, lost, fix string }{
 	{workspaceLayerName, "a layer took the changes of a cell",
-		"calls that write: they are refused unless the configuration allows direct writes", "use Linux 6.6 or newer with overlay file systems"},
+		"calls that write: they are refused", "use Linux 6.6 or newer with overlay file systems"},
 	{"landlock", "in force for changes", "a second line of defence behind the mount view",
 		"use a kernel with Landlock and name it in the lsm= line of its command"},
 	{"time namespace", "a cell was given clocks of its own", "hiding how long the machine has been up", ""},

@@ -17,8 +17,7 @@ import (
 const workspaceLayerName = "workspace transaction"
 
 // workspaceFix is what helps where no layer can take a call's changes.
-const workspaceFix = "choose a workspace with nothing mounted below it; the kernel must be Linux 6.6 or newer with overlay file systems; " +
-	"Config.AllowDirectWrite gives up undo and atomicity"
+const workspaceFix = "choose a workspace with nothing mounted below it; the kernel must be Linux 6.6 or newer with overlay file systems"
 
 // tick returns a time of the coarse clock, which files are stamped with, that is
 // later than begin: whatever was changed before the call began carries an

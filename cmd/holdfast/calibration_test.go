@@ -28,6 +28,19 @@ func TestParseThresholds(t *testing.T) {
 	}
 }
 
+// TestEmbeddedModelKnowsThesePrompts: a change of prompts needs another model. See
+// CONTRIBUTING.md.
+func TestEmbeddedModelKnowsThesePrompts(t *testing.T) {
+	f, err := openModel(t.Context(), models.ReferenceName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := f.info.Meta["holdfast.frames.digest"]; got != frame.Digest() {
+		t.Errorf("the embedded model was trained on the prompts %q, these are %q", got, frame.Digest())
+	}
+}
+
 // TestThresholdsOfAModel takes what was saved here for this very model and these prompts,
 // else what its file says, else nothing.
 func TestThresholdsOfAModel(t *testing.T) {

@@ -85,8 +85,9 @@ func configShow(c *cli.Context, t *terminal) error {
 // inForceFor says what a setting is where the command line does not say it.
 func inForceFor(f cli.Flag, held map[string]configured) setting {
 	s := setting{Name: f.Names()[0], Values: []string{}, From: "default", Stands: "-"}
-	if s.Name == "model" {
-		s.Stands = "the embedded reference model"
+	text := strings.Trim(f.(cli.DocGenerationFlag).GetDefaultText(), `"`)
+	if s.Name == "model" { // in words, no value that one could set
+		s.Stands, text = text, ""
 	}
 	if variable, values := variableOf(f); variable != "" {
 		s.Values, s.From = values, variable
@@ -96,7 +97,7 @@ func inForceFor(f cli.Flag, held map[string]configured) setting {
 		s.Values, s.From = at.values, at.String()
 		return s
 	}
-	if text := strings.Trim(f.(cli.DocGenerationFlag).GetDefaultText(), `"`); text != "" {
+	if text != "" {
 		s.Values = []string{text}
 	}
 	return s

@@ -214,6 +214,9 @@ var notKept = map[string]bool{
 	"secret": true, // no record says which file is read as one
 }
 
+// ofTheRun is, in help, the default of a flag whose value is on record.
+const ofTheRun = "that of the run"
+
 // onRecord are flags of a command that goes on with a run: how that goes is told by its
 // record, not by the variables and files of another day. But offline is offline.
 func onRecord(flags []cli.Flag) []cli.Flag {
@@ -225,13 +228,13 @@ func onRecord(flags []cli.Flag) []cli.Flag {
 		case listFlag:
 			f.EnvVars = nil
 		case *cli.StringFlag:
-			f.EnvVars = nil
+			f.EnvVars, f.DefaultText = nil, ofTheRun
 		case *cli.IntFlag:
-			f.EnvVars = nil
+			f.EnvVars, f.DefaultText = nil, ofTheRun
 		case *cli.Uint64Flag:
-			f.EnvVars = nil
+			f.EnvVars, f.DefaultText = nil, ofTheRun
 		case *cli.Float64Flag:
-			f.EnvVars = nil
+			f.EnvVars, f.DefaultText = nil, ofTheRun
 		case *cli.BoolFlag:
 			f.EnvVars = nil
 		}

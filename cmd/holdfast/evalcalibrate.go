@@ -24,7 +24,7 @@ func evalCalibrateCommand(t *terminal) *cli.Command {
 			"texts that a fit has not seen: five times, fitted to four fifths of the tasks. Nothing is changed, unless\n" +
 			"--save keeps it for this very model on this machine.\n\n" +
 			"Examples:\n  holdfast eval calibrate\n  holdfast eval calibrate -m model.gguf --split own,hand --html report.html\n  holdfast eval calibrate -m model.gguf --save",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(engineFlags(), ledgerFlag(),
 			&cli.StringFlag{Name: "recipe", Value: "models/recipe", Usage: "the `DIR` with the tasks of the splits"},
 			&cli.StringFlag{Name: "split", Value: "own", Usage: "the `SPLITS` to run, with commas between"},

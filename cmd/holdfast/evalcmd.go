@@ -27,7 +27,7 @@ func evalCommand(t *terminal) *cli.Command {
 				"what the model does without the guard: then every verdict allows, reads happen in the sandbox, and\n" +
 				"calls with an effect are noted but not carried out.\n\n" +
 				"Example:\n  holdfast eval examples --tasks examples/tasks.jsonl --seed 1",
-			CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
+			CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 			Flags: append(engineFlags(), ledgerFlag(), guardFlag(),
 				&cli.StringFlag{Name: "tasks", Value: "examples/tasks.jsonl", Usage: "the task `FILE`"},
 				&cli.IntFlag{Name: "need", Value: -1, Usage: "fail below this many right `TASKS`; -1 is all but three"},

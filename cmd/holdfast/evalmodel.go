@@ -44,7 +44,7 @@ func evalModelCommand(t *terminal) *cli.Command {
 			"request and screened response; its counts are the labels that are right.\n\n" +
 			"Examples:\n  holdfast eval model\n  holdfast eval model --limit 20 --failures 5\n" +
 			"  holdfast eval model -m model.gguf --split hand --json\n  holdfast eval model --split own --html report.html",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger),
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(engineFlags(), ledgerFlag(), guardFlag(),
 			&cli.StringFlag{Name: "recipe", Value: "models/recipe", Usage: "the `DIR` with the tasks of the splits"},
 			&cli.StringFlag{Name: "split", Value: "slots,phr,hand", Usage: "the `SPLITS` to run, with commas between"},

@@ -44,7 +44,7 @@ var exitMeanings = []struct {
 	{exitUsage, "usage or configuration"},
 	{exitSuspended, "suspended: something needs approval; answer it and resume"},
 	{exitRefused, "the request was refused, or the run ended by denials"},
-	{exitUnverified, "done, but the command of --verify failed"},
+	{exitUnverified, "done, but the command of --verify failed, or could not tell"},
 	{exitLimit, "a limit was hit"},
 	{exitLoop, "loop detected"},
 	{exitModel, "model missing, unreadable or does not fit"},

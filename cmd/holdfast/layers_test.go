@@ -187,3 +187,24 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 		}
 	}
 }
+
+func TestEveryDecisionIsInTheList(t *testing.T) {
+	list, err := os.ReadFile("../../docs/decisions/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob("../../docs/decisions/[0-9]*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
+	}
+	for _, p := range pages {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		title, _, _ := strings.Cut(strings.TrimPrefix(string(b), "# "), "\n")
+		if line := "- [" + title + "](" + filepath.Base(p) + ")\n"; !strings.Contains(string(list), line) {
+			t.Errorf("docs/decisions/README.md lacks the line %s", line)
+		}
+	}
+}

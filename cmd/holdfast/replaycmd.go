@@ -25,7 +25,8 @@ func replayCommand(t *terminal) *cli.Command {
 		Usage:     "make recorded runs again and say where they first differ",
 		ArgsUsage: "[RUN...]",
 		Description: "What tools returned and people answered is taken from the record, so nothing happens on the machine.\n" +
-			"Without RUN, the newest run. The modes:\n" +
+			"Without RUN, the newest run. Name the run's model with -m, unless it is the embedded one: another is exit code 22,\n" +
+			"as a run is that differs. A run that a guard model judged cannot be made again. The modes:\n" +
 			"  tools-recorded  the model writes anew; the decisions must be the same\n" +
 			"  strict          every token and log-probability must be the same as well\n" +
 			"  model-only      each generation anew after the recorded ones before it; counts which are the same\n" +

@@ -20,7 +20,8 @@ func resumeCommand(t *terminal) *cli.Command {
 		Usage:     "go on with a run that was suspended, interrupted or cut off",
 		ArgsUsage: "[RUN]",
 		Description: "RUN is a run's identifier or a unique prefix of it. The settings are those it was started with;\n" +
-			"flags change them, but for limits and seed; variables and files of settings do not. What is on record is not done again:\n" +
+			"flags change them, variables and files of settings do not. In a run that has not ended, model, guard, tools,\n" +
+			"written rules, limits and seed stay as they are. What is on record is not done again:\n" +
 			"a call that was cut off is told to the model as of unknown outcome. An open question is put on the terminal; answered before with\n" +
 			"`holdfast approvals answer`, the run goes on without one. A run that ended short, at a limit or by an\n" +
 			"error, goes on as a new run, with limits of its own, that begins with copies of what was said.\n\n" +
@@ -38,7 +39,8 @@ func forkCommand(t *terminal) *cli.Command {
 		Usage:     "begin a new run from a step of another",
 		ArgsUsage: "RUN[@STEP]",
 		Description: "The new run begins with copies of what was said before STEP and goes on from there, with its own\n" +
-			"limits and whatever settings are given. Files are as they are now: nothing is turned back.\n" +
+			"limits. What flags do not say is as in the other run: model, workspace, rules, tools, seed and the rest.\n" +
+			"Files are as they are now: nothing is turned back.\n" +
 			"Without STEP it begins where the other left off.\n\n" +
 			"Examples:\n  holdfast fork 0192f3@2\n  holdfast fork --temp 0.7 --seed 2 --at 2 0192f3",
 		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitSuspended, exitRefused, exitUnverified, exitLimit, exitLoop, exitModel, exitContext, exitSandbox, exitLedger, exitDigest, exitInterrupted),

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-run/holdfast/runtime/agent"
 	"github.com/holdfast-run/holdfast/runtime/dataset"
 	"github.com/holdfast-run/holdfast/runtime/ledger"
+	"github.com/holdfast-run/holdfast/runtime/loop"
 )
 
 func rolloutCommand(t *terminal) *cli.Command {
@@ -30,16 +31,16 @@ func rolloutCommand(t *terminal) *cli.Command {
 			"  holdfast rollout -n 8 examples/tasks.jsonl\n" +
 			"  holdfast rollout -n 16 --temp 0.8 --seed 3 -o batch examples/tasks.jsonl\n" +
 			"  holdfast rollout -n 16 --shard 1/2 --ledger shard1/ledger.db examples/tasks.jsonl",
-		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger, exitInterrupted),
+		CustomHelpTemplate: helpWithExits(exitDone, exitInternal, exitUsage, exitModel, exitSandbox, exitLedger, exitDigest, exitInterrupted),
 		Flags: append(engineFlags(), ledgerFlag(), policyFlag(), reviewFlag(),
 			&cli.IntFlag{Name: "samples", Aliases: []string{"n"}, Value: 4, Usage: "`ATTEMPTS` at each task"},
 			&cli.Uint64Flag{Name: "seed", Value: 1, Usage: "draws the tasks' values and seeds every run"},
 			&cli.Float64Flag{Name: "temp", Value: 1, Usage: "temperature of sampling"},
 			&cli.IntFlag{Name: "parallel", Value: 1, Usage: "`RUNS` at a time"},
 			&cli.StringFlag{Name: "shard", Usage: "only part `I/N` of the tasks"},
-			&cli.IntFlag{Name: "max-steps", Usage: "turns of the model in a run"},
-			&cli.IntFlag{Name: "max-tokens", Usage: "generated tokens of a run, reviews included"},
-			&cli.DurationFlag{Name: "max-time", Usage: "wall clock of a run"},
+			&cli.IntFlag{Name: "max-steps", Usage: "turns of the model in a run", DefaultText: fmt.Sprint(loop.DefaultLimits.Steps)},
+			&cli.IntFlag{Name: "max-tokens", Usage: "generated tokens of a run, reviews included", DefaultText: fmt.Sprint(loop.DefaultLimits.Tokens)},
+			&cli.DurationFlag{Name: "max-time", Usage: "wall clock of a run", DefaultText: loop.DefaultLimits.Time.String()},
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "also write the token rows of all groups to `DIR`"},
 			&cli.StringFlag{Name: "logprobs", Value: dataset.LogprobsRaw, Usage: "of the rows: raw or sampled"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "no progress"}),

@@ -37,7 +37,7 @@ func jsonFlag() cli.Flag { return &cli.BoolFlag{Name: "json", Usage: "as JSON li
 
 func modelFlag() cli.Flag {
 	return &cli.StringFlag{Name: "model", Aliases: []string{"m"}, EnvVars: []string{"HOLDFAST_MODEL"},
-		Usage: "`MODEL`: a GGUF file, a name in the store, ollama:NAME (pulled by Ollama), ollama://NAME[@HOST] or openai://NAME[@HOST] (on a server), or reference, the embedded one, which it is if not given"}
+		Usage: "`MODEL`: a GGUF file, a name in the store, ollama:NAME (pulled by Ollama), ollama://NAME[@HOST] or openai://NAME[@HOST] (on a server), or reference, the embedded one", DefaultText: "the embedded reference model"}
 }
 
 func dirFlag() cli.Flag {
@@ -52,7 +52,7 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "ctx", Usage: "context window in `TOKENS`; 0 is the model's own, at most 8192", EnvVars: []string{"HOLDFAST_CTX"}},
 		&cli.IntFlag{Name: "gpu-layers", Usage: "`LAYERS` kept on a GPU; -1 is all that fit", EnvVars: []string{"HOLDFAST_GPU_LAYERS"}},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "say what the engine does"},
-		&cli.IntFlag{Name: "threads", Usage: "`THREADS` of the engine; 0 is one per core", EnvVars: []string{"HOLDFAST_THREADS"}},
+		&cli.IntFlag{Name: "threads", Usage: "`THREADS` of the engine; 0 is one per core, and one for a small model", EnvVars: []string{"HOLDFAST_THREADS"}},
 	)
 }
 

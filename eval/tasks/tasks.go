@@ -52,7 +52,7 @@ type Expect struct {
 	Gone   []string          `json:"gone,omitempty"`   // files that must no longer exist
 
 	// Command is a shell command that must succeed in the workspace afterwards, run in a
-	// cell that cannot change it. Check leaves it to whoever can run one.
+	// cell whose changes are dropped. Check leaves it to whoever can run one.
 	Command string `json:"command,omitempty"`
 }
 
