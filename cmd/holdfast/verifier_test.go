@@ -23,19 +23,7 @@ func TestInterruptedVerifier(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(data, "holdfast", "ledger", "ledger.db")
-	runs := func() []ledger.Summary {
-		l, err := ledger.Open(context.Background(), path, ledger.Options{ReadOnly: true})
-		if err != nil {
-			return nil // not there yet
-		}
-		defer l.Close()
-		list, err := l.Runs(context.Background())
-		if err != nil {
-			t.Error(err)
-		}
-		return list
-	}
+	runs := func() []ledger.Summary { return runsOf(t, data) }
 	for end := time.Now().Add(time.Minute); len(runs()) < 2 && time.Now().Before(end); {
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -63,4 +51,49 @@ func TestInterruptedVerifier(t *testing.T) {
 	if out, err := holdfastProcess(t, data, "fork", "--verify", "", runs()[0].ID+"@2").Output(); err != nil || len(runs()) != 6 {
 		t.Errorf("%v: %q, on record: %+v", err, out, runs())
 	}
+}
+
+// TestKilledVerifier kills the process while the command runs: when the run goes on, nothing of
+// either is left without an end, or retention would never erase it.
+func TestKilledVerifier(t *testing.T) {
+	data := t.TempDir()
+	ws := workspaceWith(t, map[string]string{"relay.conf": "port: 4711\n"})
+	c := holdfastProcess(t, data, "run", "--ask", "never", "--verify", "test -e go || sleep 100", "-C", ws, "what is the port in relay.conf?")
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(time.Minute); len(runsOf(t, data)) < 2 && time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	c.Process.Kill()
+	c.Wait()
+	if list := runsOf(t, data); len(list) != 2 || list[1].State != ledger.Crashed {
+		t.Fatalf("on record: %+v", list)
+	}
+	if err := os.WriteFile(filepath.Join(ws, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := holdfastProcess(t, data, "resume", "--last").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, s := range runsOf(t, data) {
+		if s.State != ledger.Ended {
+			t.Errorf("without an end: %+v", s)
+		}
+	}
+}
+
+// runsOf lists what the ledger of a data directory holds, nothing where there is none yet.
+func runsOf(t *testing.T, data string) []ledger.Summary {
+	t.Helper()
+	l, err := ledger.Open(context.Background(), filepath.Join(data, "holdfast", "ledger", "ledger.db"), ledger.Options{ReadOnly: true})
+	if err != nil {
+		return nil
+	}
+	defer l.Close()
+	list, err := l.Runs(context.Background())
+	if err != nil {
+		t.Error(err)
+	}
+	return list
 }
